@@ -1,0 +1,1 @@
+#include "chunker/chunker.h"
