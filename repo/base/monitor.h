@@ -1,0 +1,86 @@
+// Shared state inside its lock, and waiting for it to change.
+//
+// Guarded<T> is reached only through lock(). Monitor<T> adds waiting through the executor: a wait gives the
+// lock up, and every change made under the lock wakes the waiters when the lock is released.
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "repo/base/executor.h"
+
+namespace firn::base {
+
+template <class T>
+class Guarded {
+ public:
+  class Lock {
+   public:
+    T* operator->() { return value_; }
+    T& operator*() { return *value_; }
+
+   private:
+    friend class Guarded;
+    Lock(std::mutex& mutex, T* value) : lock_(mutex), value_(value) {}
+    std::unique_lock<std::mutex> lock_;
+    T* value_;
+  };
+
+  Guarded() = default;
+  explicit Guarded(T value) : value_(std::move(value)) {}
+  [[nodiscard]] Lock lock() { return Lock(mutex_, &value_); }
+
+ private:
+  std::mutex mutex_;
+  T value_{};
+};
+
+template <class T>
+class Monitor {
+ public:
+  class Lock {
+   public:
+    T* operator->() { return value_; }
+    T& operator*() { return *value_; }
+
+    /// Returns when `predicate(value)` holds; the lock is held again.
+    template <class Predicate>
+    void wait(Predicate predicate) {
+      while (!predicate(std::as_const(*value_))) {
+        condition_.wait(lock_);
+      }
+    }
+    /// False when `deadline` came first.
+    template <class Predicate>
+    bool wait_until(SteadyTime deadline, Predicate predicate) {
+      while (!predicate(std::as_const(*value_))) {
+        if (!condition_.wait_until(lock_, deadline)) {
+          return predicate(std::as_const(*value_));
+        }
+      }
+      return true;
+    }
+    /// Wakes all waiters: they look at their predicates once this lock is released.
+    void notify() { condition_.notify_all(); }
+
+   private:
+    friend class Monitor;
+    Lock(std::mutex& mutex, Condition& condition, T* value)
+        : lock_(mutex), condition_(condition), value_(value) {}
+    std::unique_lock<std::mutex> lock_;
+    Condition& condition_;
+    T* value_;
+  };
+
+  explicit Monitor(Executor& executor, T value = T{})
+      : condition_(executor.make_condition()), value_(std::move(value)) {}
+  [[nodiscard]] Lock lock() { return Lock(mutex_, *condition_, &value_); }
+
+ private:
+  std::mutex mutex_;
+  std::unique_ptr<Condition> condition_;
+  T value_;
+};
+
+}  // namespace firn::base
