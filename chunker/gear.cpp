@@ -1,0 +1,89 @@
+// The scalar gear scan. A vector kernel replaces first_pass() and nothing else.
+#include "chunker/gear.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <utility>
+
+namespace firn::chunker {
+
+namespace {
+
+constexpr std::size_t kQuietOffsets = kHashWindowBytes - 1;
+
+constexpr std::uint32_t limit_of(std::uint32_t leading_zero_bits) {
+  return std::uint32_t{1} << (32 - leading_zero_bits);
+}
+
+/// Index of the first byte after which the hash is below `limit`, or bytes.size(). `hash` goes along.
+std::size_t first_pass(const GearTable& table, std::uint32_t limit, std::span<const std::byte> bytes,
+                       std::uint32_t& hash) {
+  std::uint32_t h = hash;
+  std::size_t at = 0;
+  for (; at < bytes.size(); ++at) {
+    h = (h << 1) + table.word(bytes[at]);
+    if (h < limit) {
+      break;
+    }
+  }
+  hash = h;
+  return at;
+}
+
+}  // namespace
+
+GearTable GearTable::from_bytes(std::span<const std::byte, kKeyBytes> key_bytes) {
+  GearTable table;
+  for (std::size_t i = 0; i < table.words_.size(); ++i) {
+    for (std::size_t byte = 0; byte < 4; ++byte) {
+      table.words_[i] |= std::to_integer<std::uint32_t>(key_bytes[4 * i + byte]) << (8 * byte);
+    }
+  }
+  return table;
+}
+
+GearScanView::GearScanView(const GearTable& table, const CutRules& rules)
+    : table_(table), strict_limit_(limit_of(rules.strict_bits)), loose_limit_(limit_of(rules.loose_bits)) {}
+
+void GearScanView::restart(std::span<const std::byte> before) {
+  const auto known = before.last(std::min(before.size(), kWarmupBytes));
+  const auto tested = known.last(std::min(known.size(), kQuietOffsets));
+  hash_ = 0;
+  for (const std::byte value : known.first(known.size() - tested.size())) {
+    hash_ = (hash_ << 1) + table_.word(value);
+  }
+  quiet_ = kQuietOffsets;
+  for (std::size_t done = 0; done < tested.size();) {
+    done += next(tested.subspan(done)).value_or(tested.size() - done);
+  }
+}
+
+std::optional<std::size_t> GearScanView::next(std::span<const std::byte> bytes) {
+  for (std::size_t from = 0;;) {
+    const std::size_t loud = from + first_pass(table_, loose_limit_, bytes.subspan(from), hash_);
+    quiet_ += loud - from;
+    if (loud == bytes.size()) {
+      return std::nullopt;
+    }
+    from = loud + 1;
+    if (std::exchange(quiet_, 0) >= kQuietOffsets) {
+      return from;
+    }
+  }
+}
+
+void find_candidates(const GearTable& table, const CutRules& rules, std::span<const std::byte> warmup,
+                     std::span<const std::byte> block, std::uint64_t block_offset,
+                     std::vector<Candidate>& out) {
+  if (warmup.size() < std::min<std::uint64_t>(kWarmupBytes, block_offset)) {
+    std::abort();
+  }
+  GearScanView scan(table, rules);
+  scan.restart(warmup);
+  for (std::size_t done = 0; const auto step = scan.next(block.subspan(done));) {
+    done += *step;
+    out.push_back({.offset = block_offset + done, .strict = scan.strict()});
+  }
+}
+
+}  // namespace firn::chunker
