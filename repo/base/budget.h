@@ -2,6 +2,8 @@
 //
 // Rule against deadlock: a task asks for what it needs at once, and asks for nothing more while it holds a
 // lease that only it can give back; leases are given back by the stages further down the pipeline.
+// Whoever fits goes first: a waiter for much does not hold up those who need little (they may be what it
+// waits for). Leases must not outlive the budget. Threads: any.
 #pragma once
 
 #include <cstddef>
@@ -43,7 +45,7 @@ class ByteBudget {
   ByteBudget(Executor& executor, std::size_t total_bytes) : total_bytes_(total_bytes), state_(executor) {}
 
   /// Waits until `bytes` are free. More than the whole budget is granted when nothing else is out, so that
-  /// one large item makes progress alone. After close() it returns at once.
+  /// one large item makes progress alone. After close() it returns an empty lease at once.
   [[nodiscard]] Lease acquire(std::size_t bytes);
   /// An empty lease when the bytes are not free now.
   [[nodiscard]] Lease try_acquire(std::size_t bytes);
@@ -51,6 +53,7 @@ class ByteBudget {
   void close();
 
   std::size_t total_bytes() const { return total_bytes_; }
+  std::size_t used_bytes();
   std::size_t peak_bytes();
 
  private:
@@ -59,6 +62,9 @@ class ByteBudget {
     std::size_t peak_bytes = 0;
     bool closed = false;
   };
+  bool fits(const State& state, std::size_t bytes) const;
+  Lease take(State& state, std::size_t bytes);
+
   const std::size_t total_bytes_;
   Monitor<State> state_;
 };

@@ -1,7 +1,11 @@
 // Shared state inside its lock, and waiting for it to change.
 //
 // Guarded<T> is reached only through lock(). Monitor<T> adds waiting through the executor: a wait gives the
-// lock up, and every change made under the lock wakes the waiters when the lock is released.
+// lock up and takes it again. A change wakes nobody by itself: whoever makes a predicate true calls notify()
+// before it releases the lock.
+//
+// Both count the locks that the running thread holds, so that SeededExecutor can tell a task that switches
+// while it holds one (it would block every other task for ever) at the moment it does.
 #pragma once
 
 #include <memory>
@@ -11,6 +15,23 @@
 #include "repo/base/executor.h"
 
 namespace firn::base {
+
+namespace internal {
+/// How many Guarded and Monitor locks this thread holds.
+inline thread_local int locks_held = 0;
+
+class CountedLock {
+ public:
+  explicit CountedLock(std::mutex& mutex) : lock_(mutex) { ++locks_held; }
+  CountedLock(const CountedLock&) = delete;
+  CountedLock& operator=(const CountedLock&) = delete;
+  ~CountedLock() { --locks_held; }
+  std::unique_lock<std::mutex>& get() { return lock_; }
+
+ private:
+  std::unique_lock<std::mutex> lock_;
+};
+}  // namespace internal
 
 template <class T>
 class Guarded {
@@ -23,7 +44,7 @@ class Guarded {
    private:
     friend class Guarded;
     Lock(std::mutex& mutex, T* value) : lock_(mutex), value_(value) {}
-    std::unique_lock<std::mutex> lock_;
+    internal::CountedLock lock_;
     T* value_;
   };
 
@@ -48,14 +69,14 @@ class Monitor {
     template <class Predicate>
     void wait(Predicate predicate) {
       while (!predicate(std::as_const(*value_))) {
-        condition_.wait(lock_);
+        condition_.wait(lock_.get());
       }
     }
     /// False when `deadline` came first.
     template <class Predicate>
     bool wait_until(SteadyTime deadline, Predicate predicate) {
       while (!predicate(std::as_const(*value_))) {
-        if (!condition_.wait_until(lock_, deadline)) {
+        if (!condition_.wait_until(lock_.get(), deadline)) {
           return predicate(std::as_const(*value_));
         }
       }
@@ -68,7 +89,7 @@ class Monitor {
     friend class Monitor;
     Lock(std::mutex& mutex, Condition& condition, T* value)
         : lock_(mutex), condition_(condition), value_(value) {}
-    std::unique_lock<std::mutex> lock_;
+    internal::CountedLock lock_;
     Condition& condition_;
     T* value_;
   };

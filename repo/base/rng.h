@@ -6,6 +6,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <mutex>
 
 #include "repo/base/bytes.h"
 
@@ -25,7 +26,7 @@ class Rng {
   }
 };
 
-/// The kernel's generator, drawn in blocks.
+/// The kernel's generator. A draw is a system call: callers with many small draws take them in one.
 class SystemRng final : public Rng {
  public:
   void fill(MutableBytes out) override;
@@ -37,8 +38,13 @@ class SeededRng final : public Rng {
   explicit SeededRng(std::uint64_t seed);
   void fill(MutableBytes out) override;
   std::uint64_t next();
+  /// 0 to bound - 1; bound is at least 1.
+  std::uint64_t below(std::uint64_t bound);
 
  private:
+  std::uint64_t next_locked();
+
+  std::mutex mutex_;
   std::uint64_t state_[4];
 };
 
