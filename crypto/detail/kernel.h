@@ -1,0 +1,33 @@
+// The two implementations of the heavy work behind one table of functions.
+//
+// A leaf kernel hashes whole buffers that are independent of each other. An AEAD kernel seals and opens one
+// buffer; overlap rules are those of crypto/aead.h.
+// Threads: any thread; nothing stays alive between calls.
+#pragma once
+
+#include "crypto/aead.h"
+#include "crypto/digest.h"
+#include "crypto/types.h"
+
+namespace firn::crypto::detail {
+
+struct Kernel {
+  /// out[i] = SHA-256(leaves[i]); both spans have one length. Leaves are 1 to kLeafBytes long.
+  void (*hash_leaves)(std::span<const ByteView> leaves, std::span<Digest> out);
+  /// out = ciphertext | tag.
+  void (*seal)(Key256View key, NonceView nonce, ByteView aad, ByteView plaintext, MutableBytes out);
+  /// Decrypts into `out` and says whether the tag was right; `out` is to be wiped by the caller if not.
+  bool (*open)(Key256View key, NonceView nonce, ByteView aad, ByteView ciphertext,
+               std::span<const std::byte, kAeadTagBytes> tag, MutableBytes out);
+};
+
+const Kernel& openssl_kernel();
+
+/// Nothing where libipsec-mb is not built in or this processor lacks AVX2, AES and carry-less multiplication.
+/// What it returns has not been tested against the other kernel yet (crypto/kernels.cpp does that).
+const Kernel* ipsec_mb_kernel();
+
+/// The kernel that select_implementation() names.
+const Kernel& current_kernel();
+
+}  // namespace firn::crypto::detail
