@@ -1,0 +1,70 @@
+// Reading chunks: finds the copies of a chunk, reads them, and gives back the first that opens.
+//
+// Promise: what comes out is exactly the chunk that was asked for, or an error that names chunk and pack.
+// Writes nothing to the repository. Copies in condemned packs are tried too. When a pack is gone the index is
+// read anew once. Threads: any.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "repo/base/result.h"
+#include "repo/format/chunk.h"
+#include "repo/index/chunk_index.h"
+#include "repo/repository.h"
+#include "repo/tree/page_store.h"
+#include "repo/view.h"
+
+namespace firn::repo {
+
+class ChunkReader {
+ public:
+  /// `window_bytes`: read-ahead memory for neighbours in meta packs.
+  ChunkReader(const Repository& repository, index::ChunkIndex& index, ObjectCache& cache,
+              std::size_t window_bytes = 8 << 20);
+  ~ChunkReader();
+
+  /// Errors: NotFound (no pack holds it), Corrupt (no copy opens; names each pack), and those of the store.
+  Result<Bytes> read(format::ChunkType type, const format::ChunkSecret& t);
+  Result<Bytes> read_refs(const format::ChunkId& id);
+
+  /// Where the copies of a chunk lie, best first (uncondemned before condemned).
+  Result<std::vector<index::Location>> locate(const format::ChunkId& id);
+  /// Raw bytes of a pack, for restores that plan their own ranges.
+  Result<> read_pack(const format::PackName& pack, std::uint64_t offset, MutableBytes out);
+  /// Opens a stored chunk that was read with read_pack(). `plain` has location.shape.plain bytes.
+  Result<> open(const index::Location& location, const format::ChunkSecret& t, ByteView stored,
+                MutableBytes plain, format::Decompressor& decompressor) const;
+
+  const Repository& repository() const { return repository_; }
+  index::ChunkIndex& index() { return index_; }
+
+ private:
+  struct Windows;
+  Result<Bytes> read_copies(
+      const format::ChunkId& id,
+      const std::function<Result<>(const index::Location&, ByteView, Bytes&)>& open_copy);
+  Result<> read_window(const format::PackName& pack, std::uint64_t offset, MutableBytes out);
+  Result<> reload_index_once();
+
+  const Repository& repository_;
+  index::ChunkIndex& index_;
+  ObjectCache& cache_;
+  std::unique_ptr<Windows> windows_;
+  base::Guarded<bool> reloaded_;
+};
+
+/// The tree's door into a repository.
+class RepositoryPages final : public tree::PageSource {
+ public:
+  explicit RepositoryPages(ChunkReader& reader) : reader_(reader) {}
+  Result<Bytes> read_page(format::ChunkType type, const format::ChunkSecret& t) override;
+  Result<Bytes> read_refs(const format::ChunkId& id) override;
+
+ private:
+  ChunkReader& reader_;
+};
+
+}  // namespace firn::repo

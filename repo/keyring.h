@@ -1,0 +1,119 @@
+// Keys: what this process may do in a repository, and whose signatures count there.
+//
+// Promise: after open, the caller's secrets belong to the repository whose pk_A the wrapped plaintext names,
+// and certificate and roles were verified against that pk_A. A bucket writer cannot swap the root of trust.
+// Not here: the records (repo/format/key_objects.h), asking a person for a password (agent/cli).
+// Threads: a Keyring may be used from any thread once it is made.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "crypto/secret.h"
+#include "repo/base/monitor.h"
+#include "repo/base/result.h"
+#include "repo/format/config.h"
+#include "repo/format/key_objects.h"
+#include "repo/format/sealed.h"
+#include "repo/services.h"
+#include "repo/store/object_store.h"
+
+namespace firn::repo {
+
+/// What a person or a pod has to open a repository with: exactly one of the two.
+struct Unlock {
+  std::optional<crypto::SecretBytes> password;
+  std::optional<format::KeyFile> key_file;
+  std::optional<format::KeyId> hint;  // try this key's wraps first
+};
+
+/// A key as its highest valid certificate describes it.
+struct KnownKey {
+  format::KeyId kid;
+  format::Cert cert;
+  bool revoked = false;
+};
+
+/// Costs of the password derivation for new wraps: what the design settled on (the strength of N=2^17, r=8,
+/// p=1 in 32 MiB).
+inline constexpr crypto::ScryptParameters kPasswordCosts{.log2_n = 15, .r = 8, .p = 3};
+
+class Keyring {
+ public:
+  Keyring(format::KeySecrets secrets, format::Config config);
+
+  format::KeyId kid() const { return kid_; }
+  format::Roles roles() const { return roles_; }
+  bool can(format::Role role) const { return roles_.has(role); }
+  const format::MetaKey& meta() const { return *secrets_.meta; }
+  const format::RefsKey& refs() const { return refs_; }
+  /// Null where the roles do not include it.
+  const format::ContentKey* content() const { return secrets_.content ? &*secrets_.content : nullptr; }
+  const format::PskKey* psk() const { return secrets_.psk ? &*secrets_.psk : nullptr; }
+  const format::CutKey* cut() const { return secrets_.cut ? &*secrets_.cut : nullptr; }
+  const crypto::Ed25519KeyPair& sign_pair() const { return secrets_.sign_pair; }
+  const crypto::X25519KeyPair& seal_pair() const { return secrets_.seal_pair; }
+  const crypto::Ed25519KeyPair* admin_pair() const {
+    return secrets_.admin_pair ? &*secrets_.admin_pair : nullptr;
+  }
+  const format::KeySecrets& secrets() const { return secrets_; }
+
+  /// Reads every certificate and revocation under keys/ and keeps those that verify; the rest is ignored.
+  Result<> load_keys(store::ObjectStore& store);
+  /// The roles of the own key, from its certificate. Errors: WrongKey (no valid certificate: revoked or
+  /// forged).
+  Result<> settle_own_roles(base::WallTime now);
+
+  /// Keys that hold a valid certificate, in order of kid.
+  std::vector<KnownKey> keys() const;
+  /// Keys to which a new snapshot's capability is sealed: every reader that is not revoked or expired.
+  std::vector<KnownKey> readers(base::WallTime now) const;
+  /// Null for a key that is not known.
+  const KnownKey* find(const format::KeyId& kid) const;
+  /// Sessions of a revoked key whose snapshots still count; null when the key is not revoked.
+  const std::vector<format::SessionId>* sessions_kept(const format::KeyId& kid) const;
+
+  /// True iff `object` was signed, as `name`, by a key that holds one of `roles` (whatever its validity in
+  /// time: objects written before an expiry stay valid).
+  bool signed_by_role(std::string_view name, const format::SignedBody& object, format::Roles roles) const;
+
+ private:
+  void consider_cert(const format::CertName& name, ByteView bytes);
+
+  format::KeySecrets secrets_;
+  format::Config config_;
+  format::KeyId kid_;
+  format::Roles roles_;
+  format::RefsKey refs_;
+  std::map<format::KeyId, KnownKey> known_;
+  std::map<format::KeyId, std::vector<format::SessionId>> revoked_;
+};
+
+/// Opens some wrap under keys/ with `unlock`. Errors: WrongKey (none opens), and those of the store.
+Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const Unlock& unlock);
+
+struct NewKeyOptions {
+  format::Roles roles;
+  std::string user;
+  std::string host;
+  base::WallTime not_after{INT64_MAX};
+};
+
+/// Makes a key of `roles` and PUTs its wrap and certificate. The keyring must hold admin (or issuer, for
+/// writers). Errors: Denied (the roles at hand do not suffice), and those of the store.
+Result<format::KeyId> add_key(const Services& services, store::ObjectStore& store, const Keyring& by,
+                              const format::Config& config, const Unlock& new_unlock,
+                              const NewKeyOptions& options);
+
+struct PasswordChange {
+  /// Wraps that could not be deleted: the old password still opens those.
+  std::vector<std::string> old_wraps_left;
+};
+/// PUTs a new wrap of the own secrets, then deletes the older ones.
+Result<PasswordChange> change_password(const Services& services, store::ObjectStore& store,
+                                       const Keyring& own, const Unlock& new_unlock);
+
+}  // namespace firn::repo

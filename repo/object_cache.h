@@ -1,0 +1,33 @@
+// Local copies of small sealed objects that never change: snapshots and maintenance records.
+//
+// Promise: get() gives what the store gave once, verified then. Objects are kept as they are stored, sealed,
+// so the cache says nothing to who finds it. Losing it costs requests. An object that is gone from the store
+// is the caller's to know: it asks only for names that a LIST gave. Threads: any.
+#pragma once
+
+#include <memory>
+
+#include "repo/kv/local_kv.h"
+#include "repo/repository.h"
+
+namespace firn::repo {
+
+class ObjectCache {
+ public:
+  /// A cache in `kv`; an unusable one is thrown away and begun anew. Null = no cache: every get() asks the
+  /// store.
+  static Result<std::unique_ptr<ObjectCache>> open(const Repository& repository, kv::LocalKv* kv);
+
+  Result<format::OpenedObject> get(const format::ObjectName& name, format::Roles signers);
+  /// Remembers what this process PUT itself, or read otherwise.
+  void remember(const format::ObjectName& name, ByteView sealed);
+
+ private:
+  ObjectCache(const Repository& repository, std::unique_ptr<kv::Environment> environment)
+      : repository_(repository), environment_(std::move(environment)) {}
+
+  const Repository& repository_;
+  std::unique_ptr<kv::Environment> environment_;
+};
+
+}  // namespace firn::repo

@@ -1,0 +1,67 @@
+// A repository that is open: its configuration, the keys at hand, its store, and sealed small objects in and
+// out.
+//
+// Promise: every small object that get_sealed() gives was sealed with this repository's K_meta under exactly
+// its name, and signed by a key whose role allows it. Not here: sessions (session.h), chunks
+// (chunk_reader.h), which snapshots count (snapshots.h). Threads: any, once it is open.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "repo/base/result.h"
+#include "repo/format/config.h"
+#include "repo/format/sealed.h"
+#include "repo/keyring.h"
+#include "repo/services.h"
+#include "repo/store/object_store.h"
+
+namespace firn::repo {
+
+struct InitOptions {
+  format::Parameters parameters;
+  std::string user;
+  std::string host;
+  /// Taken over with the parameters from another repository, so that both cut alike.
+  const format::CutKey* cut = nullptr;
+};
+
+class Repository {
+ public:
+  /// Makes a repository in an empty place, with one key of all roles. Errors: Exists (there is one), Invalid
+  /// (parameters), and those of the store.
+  static Result<std::unique_ptr<Repository>> init(const Services& services, store::ObjectStore& store,
+                                                  const Unlock& unlock, const InitOptions& options);
+  /// Errors: NotFound (no repository there), WrongKey, Unsupported (names the features that are not known),
+  /// Corrupt, and those of the store.
+  static Result<std::unique_ptr<Repository>> open(const Services& services, store::ObjectStore& store,
+                                                  const Unlock& unlock);
+
+  const format::RepositoryId& id() const { return config_.repository; }
+  const format::Config& config() const { return config_; }
+  const Keyring& keys() const { return *keys_; }
+  store::ObjectStore& store() const { return store_; }
+  const Services& services() const { return services_; }
+
+  /// Seals `body` (and unsigned `extra`) under `name`, signed by the own key, and PUTs it.
+  store::Outcome put_sealed(const format::ObjectName& name, Bytes body, Bytes extra = {},
+                            store::PutOptions options = {}) const;
+  /// GETs, opens and verifies. `signers` = roles of which the signer must hold one.
+  /// Errors: NotFound, Corrupt, Denied (signed by nobody who may), and those of the store.
+  Result<format::OpenedObject> get_sealed(const format::ObjectName& name, format::Roles signers) const;
+  /// Opens and verifies bytes that are at hand already.
+  Result<format::OpenedObject> open_sealed(const format::ObjectName& name, ByteView sealed,
+                                           format::Roles signers) const;
+
+ private:
+  Repository(const Services& services, store::ObjectStore& store, format::Config config,
+             std::unique_ptr<Keyring> keys)
+      : services_(services), store_(store), config_(std::move(config)), keys_(std::move(keys)) {}
+
+  const Services& services_;
+  store::ObjectStore& store_;
+  format::Config config_;
+  std::unique_ptr<Keyring> keys_;
+};
+
+}  // namespace firn::repo
