@@ -9,7 +9,9 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "repo/base/bytes.h"
@@ -39,9 +41,10 @@ struct Stat {
   std::uint64_t rdev = 0;  // of a device node: major << 32 | minor
 };
 
-struct DirEntry {
-  std::string name;
-  FileType type;  // a hint: FileType::Unknown where the directory does not say
+/// A name as a directory lists it, borrowed from the listing.
+struct ListedName {
+  std::string_view name;
+  FileType type = FileType::Unknown;  // a hint: Unknown where the directory does not say
 };
 
 struct Xattr {
@@ -55,6 +58,12 @@ struct Extent {
   std::uint64_t length = 0;
 };
 
+/// Inode flags (FS_IOC_GETFLAGS) and project id; 0 where the file system has none or does not tell us.
+struct Attributes {
+  std::uint32_t inode_flags = 0;
+  std::uint32_t project_id = 0;
+};
+
 class SourceFile {
  public:
   virtual ~SourceFile() = default;
@@ -63,6 +72,9 @@ class SourceFile {
   virtual Result<std::size_t> read_at(std::uint64_t offset, MutableBytes out) = 0;
   /// The next data extent that ends after `offset`, clipped to begin at it; empty at the end.
   virtual Result<std::optional<Extent>> next_data(std::uint64_t offset) = 0;
+  /// As the members of SourceDir with these names, of the open file: cheaper, and surely the same file.
+  virtual Result<std::vector<Xattr>> xattrs() = 0;
+  virtual Result<Attributes> attributes() = 0;
   /// Tells the kernel that [offset, offset+length) need not stay in its cache. Best effort.
   virtual void done_with(std::uint64_t offset, std::uint64_t length) = 0;
 };
@@ -71,24 +83,21 @@ class SourceDir {
  public:
   virtual ~SourceDir() = default;
   /// All names but "." and "..", in no order, to `visit` in batches; a directory of a million is never held
-  /// whole.
-  virtual Result<> list(const std::function<Result<>(std::vector<DirEntry>& batch)>& visit) = 0;
+  /// whole. The names die when `visit` returns; its error ends the listing. One thread at a time.
+  virtual Result<> list(const std::function<Result<>(std::span<const ListedName> batch)>& visit) = 0;
   /// Stat of `name` itself (never followed). Errors: NotFound (it vanished), Denied.
   virtual Result<Stat> stat(const std::string& name) = 0;
   virtual Result<Stat> stat_self() = 0;
   /// A directory below; never through a symbolic link.
   virtual Result<std::unique_ptr<SourceDir>> open_dir(const std::string& name) = 0;
   /// A regular file (O_NOFOLLOW, O_NONBLOCK, O_NOATIME where permitted): never blocks on a fifo or device.
+  /// What was opened may have been swapped for something else since it was listed: look at stat().type.
   virtual Result<std::unique_ptr<SourceFile>> open_file(const std::string& name) = 0;
   virtual Result<std::string> read_link(const std::string& name) = 0;
   /// Extended attributes of `name` (empty = of the directory itself), ACLs and capabilities included, by
   /// name.
   virtual Result<std::vector<Xattr>> xattrs(const std::string& name, FileType type) = 0;
-  /// Inode flags (FS_IOC_GETFLAGS) and project id; 0 where the file system has none.
-  struct Attributes {
-    std::uint32_t inode_flags = 0;
-    std::uint32_t project_id = 0;
-  };
+  /// Of a regular file or directory; of anything else always 0.
   virtual Result<Attributes> attributes(const std::string& name, FileType type) = 0;
 };
 
