@@ -8,7 +8,8 @@ namespace firn::chunker {
 
 namespace {
 
-// Normalisation level: how many bits the two tests stand away from log2(average).
+// Normalisation level: how many bits the two tests stand away from log2(average). With the normal size at
+// 13/16 of the average, chunks of random data have 0.99 times the average size in the mean.
 constexpr std::uint32_t kLevel = 2;
 
 }  // namespace
@@ -21,7 +22,7 @@ std::optional<CutRules> rules_for(std::uint32_t average_bytes) {
   }
   const auto average_bits = static_cast<std::uint32_t>(std::countr_zero(average_bytes));
   return CutRules{.min_bytes = average_bytes / 4,
-                  .normal_bytes = average_bytes,
+                  .normal_bytes = average_bytes / 16 * 13,
                   .max_bytes = average_bytes * 4,
                   .strict_bits = average_bits + kLevel,
                   .loose_bits = average_bits - kLevel};

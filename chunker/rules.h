@@ -1,7 +1,7 @@
 // Cut rules: the sizes and hash tests that turn a candidate into a cut.
 //
 // Promise: frozen. The rules of one average size never change, because two backups that should share chunks
-// must cut alike (docs/decisions/0001-chunker-masks.md has the numbers behind them).
+// must cut alike (docs/decisions/chunker-masks.md has the numbers behind them).
 // Not here: finding candidates (gear.h), choosing cuts (cut_selector.h). Pure; any thread.
 #pragma once
 
@@ -26,8 +26,9 @@ struct CutRules {
 
 inline constexpr std::uint32_t kDefaultAverageBytes = 256u << 10;
 
-/// The rules of one profile. `average_bytes` is 128, 256 (the default), 512 or 1024 KiB; min is a quarter of
-/// it and max four times. Anything else: nullopt.
+/// The rules of one profile. `average_bytes`, the mean size of random data's chunks within 1 %, is 128, 256
+/// (the default), 512 or 1024 KiB; min is a quarter of it, max four times, normal 13/16. Anything else:
+/// nullopt.
 std::optional<CutRules> rules_for(std::uint32_t average_bytes);
 
 /// Cuts of block devices: the end of the fixed-size chunk that starts at `start`, a multiple of

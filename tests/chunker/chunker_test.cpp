@@ -256,15 +256,68 @@ TEST(GearTable, ReadsItsWordsLittleEndianInOrder) {
   EXPECT_EQ(table.word(std::byte{0}), 0u);
 }
 
+// Cuts of released repositories. A difference here breaks deduplication with every older snapshot; no change
+// of this table is ever right. The key and the files come from SplitMix64 (tests/chunker/data.h).
+TEST(Chunker, CutsAsItAlwaysHas) {
+  const GearTable table = data::table(1);
+  const Bytes random = data::random_bytes(2, 4u << 20);
+  const Bytes log = data::log_bytes(2, 4u << 20);
+  struct Golden {
+    const char* what;
+    std::uint32_t average_bytes;
+    const Bytes& file;
+    Offsets cuts;
+  };
+  const std::vector<Golden> all = {
+      {"random, 128 KiB", 128u << 10, random, {116002,  153382,  265499,  402891,  573919,  701536,  896872,
+                                               1041742, 1146936, 1295363, 1414098, 1592490, 1652813, 1774826,
+                                               1889979, 2003356, 2152731, 2285184, 2486423, 2634739, 2753245,
+                                               2907966, 3023667, 3112135, 3260647, 3369092, 3463231, 3573356,
+                                               3710669, 3833746, 3957566, 4126353, 4174821, 4194304}},
+      {"log, 128 KiB", 128u << 10, log, {107492,  238713,  430536,  606877,  655360,  816740,
+                                         927024,  1041798, 1199669, 1436549, 1547087, 1672028,
+                                         1814990, 1978173, 2093452, 2204159, 2335368, 2461413,
+                                         2714265, 2832806, 2951729, 3109117, 3246042, 3361430,
+                                         3472715, 3581195, 3718634, 3895818, 4078389, 4194304}},
+      {"random, 256 KiB",
+       256u << 10,
+       random,
+       {153382, 481469, 750806, 966645, 1182072, 1592490, 1850467, 2152731, 2512032, 2830140, 3044685,
+        3308962, 3463231, 3678507, 3930641, 4148297, 4194304}},
+      {"log, 256 KiB",
+       256u << 10,
+       log,
+       {238713, 655360, 927024, 1199669, 1436549, 1814990, 2104470, 2392198, 2739852, 3109117, 3361430,
+        3617665, 4194304}},
+      {"random, 512 KiB",
+       512u << 10,
+       random,
+       {153382, 750806, 1182072, 1645650, 2152731, 2516075, 2979964, 3463231, 3890748, 4194304}},
+      {"log, 512 KiB", 512u << 10, log, {655360, 1265774, 2104470, 2739852, 3246042, 4194304}},
+      {"random, 1024 KiB", 1024u << 10, random, {1041742, 2516075, 3463231, 4194304}},
+      {"log, 1024 KiB", 1024u << 10, log, {655360, 2104470, 3109117, 4194304}},
+  };
+  for (const auto& [what, average_bytes, file, expected] : all) {
+    SCOPED_TRACE(what);
+    const CutRules rules = rules_for(average_bytes).value();
+    EXPECT_EQ(cuts_of_stream(table, rules, file, 1u << 20), expected);
+    EXPECT_EQ(cuts_of_blocks(table, rules, file, 1u << 20), expected);
+  }
+}
+
 TEST(Rules, KnowFourProfilesOnly) {
   EXPECT_EQ(rules_for(256u << 10), (CutRules{.min_bytes = 64u << 10,
-                                             .normal_bytes = 256u << 10,
+                                             .normal_bytes = 208u << 10,
                                              .max_bytes = 1024u << 10,
                                              .strict_bits = 20,
                                              .loose_bits = 16}));
-  for (const std::uint32_t average_bytes : {128u << 10, 512u << 10, 1024u << 10}) {
-    EXPECT_TRUE(rules_for(average_bytes).has_value()) << average_bytes;
-  }
+  EXPECT_EQ(rules_for(1024u << 10), (CutRules{.min_bytes = 256u << 10,
+                                              .normal_bytes = 832u << 10,
+                                              .max_bytes = 4096u << 10,
+                                              .strict_bits = 22,
+                                              .loose_bits = 18}));
+  EXPECT_TRUE(rules_for(128u << 10).has_value());
+  EXPECT_TRUE(rules_for(512u << 10).has_value());
   for (const std::uint32_t average_bytes :
        {0u, 1u, 64u << 10, (256u << 10) + 1, 384u << 10, 2048u << 10, ~0u}) {
     EXPECT_FALSE(rules_for(average_bytes).has_value()) << average_bytes;
