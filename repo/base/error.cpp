@@ -1,3 +1,4 @@
+// The names of error codes, and errno as an Error.
 #include <array>
 #include <cerrno>
 #include <cstring>

@@ -3,11 +3,11 @@
 
 usage: borders.py ROOT      prints one line a violation and exits 1, or prints nothing.
 
-1. Arrows: an include of another folder needs that folder in USES of firn_module(); each USES is needed; arrows
-   point from a higher LAYER to a lower one, so there are no cycles.
+1. Arrows: an include of another folder needs that folder in USES of firn_module(); each USES is needed;
+   arrows point from a higher LAYER to a lower one, so there are no cycles.
 2. Doors: a third-party header is included only in its DOORS.
-3. Seams: SEAMS lists clocks, randomness, threads, files and sockets, and the files that may touch them.
-4. Form: each file begins with a comment; its namespace is its folder's.
+3. Seams: clocks, randomness, threads, sleep, files and sockets are touched by SYSTEM_SIDE alone.
+4. Form: a file begins with a comment, or a .cpp with its own header; a namespace is its folder's name.
 
 It reads text, not C++: comments and string literals are blanked first. borders_test.py proves that each rule
 can fail.
@@ -50,54 +50,60 @@ DOORS = [
 ]
 STANDARD = re.compile(r"[a-z0-9_]+")  # <vector>, <cstdint>
 SYSTEM = re.compile(
-    r"(sys|linux|asm|arpa|netinet|bits)/.*|(unistd|fcntl|sched|pthread|poll|signal|dirent|termios|pwd|grp|netdb|"
-    r"endian|errno|limits|stddef|stdint|stdlib|string|stdio|getopt|locale|langinfo|cpuid|immintrin|arm_neon)\.h")
+    r"(sys|linux|arpa|netinet|sanitizer)/.*|(unistd|fcntl|sched|pthread|poll|signal|dirent|termios|pwd|grp|"
+    r"netdb|endian|errno|limits|getopt|time|ucontext|cpuid|immintrin|arm_neon)\.h")
 
-FILES = ["repo/base/", "repo/store/local", "repo/store/s3", "repo/kv/lmdb", "agent/scan/linux_",
-         "agent/restore/linux_", "agent/state/linux_"]
-OUTSIDE = ["agent/cli/", "agent/service/", "agent/kube/", "agent/mount/", "agent/main"]
+# Who may go round the seams: their implementations, and the program's outermost parts.
+SYSTEM_SIDE = ["repo/base/", "repo/store/local", "repo/store/s3", "repo/kv/lmdb", "agent/scan/linux_",
+               "agent/restore/linux_", "agent/state/linux_", "agent/cli/", "agent/service/", "agent/kube/",
+               "agent/mount/", "agent/main.cpp"]
 
 
 def call(*names):
-    """A free function that is called: ::name( always, name( where it is not a member's call or declaration."""
+    """A free function's name before a parenthesis, not a member's; Source.is_declared() tells calls apart."""
     return r"(?:(?<![\w>])::|(?<![\w.:])(?<!->))(?P<name>" + "|".join(names) + r")\s*\("
 
 
-# What goes round a seam, as a regular expression over code → the paths that may do it.
+# What goes round a seam, as a regular expression over code, and the paths beside SYSTEM_SIDE that may do it.
 SEAMS = [
-    ("clock", r"\b(system|steady|high_resolution|utc|file)_clock\b", ["repo/base/", *OUTSIDE]),
-    ("clock", call("time", "clock", "clock_gettime", "gettimeofday", "localtime(?:_r)?", "gmtime(?:_r)?"),
-     ["repo/base/", *OUTSIDE]),
-    ("randomness", r"\b(random_device|mt19937(_64)?|default_random_engine)\b|#\s*include\s*<(random|sys/random\.h)>",
-     ["repo/base/rng", "crypto/random.cpp", *OUTSIDE]),
-    ("randomness", call("rand", "srand", "random", "drand48", "rand_r", "getrandom", "getentropy", "arc4random"),
-     ["repo/base/rng", "crypto/random.cpp", *OUTSIDE]),
+    ("clock", r"\b(system|steady|high_resolution|utc|file)_clock\b", []),
+    ("clock", call("time", "clock", "clock_gettime", "gettimeofday", "localtime(_r)?", "gmtime(_r)?"), []),
+    ("randomness", r"\b(random_device|mt19937(_64)?|default_random_engine)\b|#\s*include\s*<(random|"
+                   r"sys/random\.h)>", ["crypto/random.cpp"]),
+    ("randomness", call("s?rand", "rand_r", "random", "drand48", "getrandom", "getentropy", "arc4random"),
+     ["crypto/random.cpp"]),
     ("threads", r"\bstd::(j?thread|async|this_thread|call_once|(shared_|recursive_|timed_)*mutex|"
-                r"condition_variable(_any)?|counting_semaphore|latch|barrier)\b|\bthread_local\b|\bpthread_\w+\s*\(",
-     ["repo/base/", *FILES, *OUTSIDE]),
-    ("sleep", call("sleep", "usleep", "nanosleep", "clock_nanosleep", "poll", "ppoll", "select", "epoll_wait"),
-     ["repo/base/", *FILES, *OUTSIDE]),
-    ("files", r"\b(std::filesystem|[io]?fstream)\b|#\s*include\s*<(fcntl|unistd|dirent|sys/(stat|file|statfs|"
-              r"xattr|mman|vfs|uio|ioctl))\.h>", [*FILES, *OUTSIDE, "crypto/secret", "crypto/detail/"]),
-    ("files", call(r"f?open(?:at2?|dir)?", "creat", "close", "p?readv?", "p?writev?", "unlink(?:at)?", "rename(?:at2?)?",
-                   "mkdir(?:at)?", "rmdir", "f?truncate", "f?stat(?:at|x|fs|vfs)?", "lstat", "f(?:data)?sync",
-                   "fallocate", "flock", "l?getxattr", "l?setxattr", "readlink(?:at)?", "symlink(?:at)?", "link(?:at)?",
-                   "mkn?o?d?fifo", "f?ch(?:mod|own)(?:at)?", "utimensat", "getdents64", "fread", "fwrite", "syscall"),
-     [*FILES, *OUTSIDE]),
-    ("network", r"#\s*include\s*<(sys/socket|netdb|netinet/in|arpa/inet)\.h>", ["repo/store/s3", *OUTSIDE]),
-    ("network", call("socket", "connect", "bind", "listen", "accept4?", "getaddrinfo", "recv(?:from|msg)?",
-                     "send(?:to|msg)?"), ["repo/store/s3", *OUTSIDE]),
+                r"condition_variable(_any)?|counting_semaphore|latch|barrier)\b|\bthread_local\b|"
+                r"\bpthread_\w+\s*\(",
+     ["crypto/", "agent/scan/filter.cpp"]),  # scratch memory that no task switch crosses
+    ("sleep", call("u?sleep", "nanosleep", "clock_nanosleep", "p?poll", "select", "epoll_wait"), []),
+    ("files", r"\bstd::(filesystem|[io]?fstream)\b|#\s*include\s*<(fcntl|dirent|sys/(stat|file|statfs|xattr|"
+              r"vfs|uio|ioctl))\.h>", []),
+    ("files", call("f?open(at2?|dir)?", "creat", "close", "p?readv?", "p?writev?", "unlink(at)?",
+                   "rename(at2?)?", "mkdir(at)?", "rmdir", "f?truncate", "[fl]?stat(at|x|fs|vfs)?",
+                   "f(data)?sync", "fallocate", "flock", "[fl]?getxattr", "[fl]?setxattr", "readlink(at)?",
+                   "(sym)?link(at)?", "mkfifo(at)?", "mknod(at)?", "f?chmod(at)?", "[fl]?chown(at)?",
+                   "utimensat", "getdents64", "fread", "fwrite", "syscall"), []),
+    ("network", r"#\s*include\s*<(sys/socket|netdb|netinet/in|arpa/inet)\.h>", []),
+    ("network", call("socket", "connect", "bind", "listen", "accept4?", "getaddrinfo", "recv(from|msg)?",
+                     "send(to|msg)?"), []),
 ]
-# A name after one of these words is called, after any other word it is declared: `return open(` but `Result<> open(`.
-CALLING_WORDS = {"return", "else", "do", "case", "throw", "co_return", "co_await", "not", "and", "or"}
+# After one of these words a name is called; after any other word it is declared.
+CALLING_WORDS = {"return", "else", "do", "case", "throw", "not", "and", "or"}
 
 
 def blank(text):
-    """The text with comments and literals blanked, lines kept. Include lines keep their names."""
-    pattern = (r'(?m)^[ \t]*#[ \t]*include[^\n]*|R"(?P<tag>[^(\s]*)\((?s:.)*?\)(?P=tag)"|//[^\n]*|/\*(?s:.)*?\*/|'
-               r'"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'')
-    keep = lambda found: found if "include" in found.split("<")[0].split('"')[0] else re.sub(r"[^\n]", " ", found)
-    return re.sub(pattern, lambda match: keep(match.group()), text)
+    """The text with comments and literals blanked; lines and the names of includes stay."""
+    pattern = (r'(?m)(?P<include>^[ \t]*#[ \t]*include[^\n]*)|R"(?P<tag>[^(\s]*)\((?s:.)*?\)(?P=tag)"|'
+               r'//[^\n]*|/\*(?s:.)*?\*/|"(?:\\.|[^"\\\n])*"|(?<![0-9a-fA-F])\'(?:\\.|[^\'\\\n])+\'')
+    return re.sub(pattern, lambda m: m["include"] or re.sub(r"[^\n]", " ", m.group()), text)
+
+
+def layer_folder(path):
+    """The folder of LAYER that a file belongs to, or None. What lies deeper belongs to it too."""
+    *folders, _ = pathlib.PurePath(path).parts
+    folder = "/".join(folders[: 2 if folders[:1] in (["repo"], ["agent"]) else 1])
+    return folder if folder in LAYER else None
 
 
 class Source:
@@ -108,8 +114,7 @@ class Source:
         self.text = path.read_text(encoding="utf-8")
         self.code = blank(self.text)
         self.line_starts = [0] + [m.end() for m in re.finditer("\n", self.code)]
-        # detail folders and the like belong to the module above them
-        self.folder = next((p.as_posix() for p in path.relative_to(root).parents if p.as_posix() in LAYER), None)
+        self.folder = layer_folder(self.path)
 
     def at(self, match):
         return f"{self.path}:{bisect.bisect_right(self.line_starts, match.start())}"
@@ -118,13 +123,13 @@ class Source:
         return any(self.path.startswith(place) for place in places)
 
     def includes(self, opening):
-        return re.finditer(r'(?m)^\s*#\s*include\s*' + opening + r'([^>"\n]+)[>"]', self.code)
+        return re.finditer(r'(?m)^[ \t]*#\s*include\s*' + opening + r'([^>"\n]+)[>"]', self.code)
 
     def is_declared(self, match):
-        """Whether the name is declared where it stands, rather than called."""
-        word = re.search(r"(\w+|[>*&]+)\s+[*&]*$", self.code[: match.start("name")])
-        return bool(word) and word.group(1) not in CALLING_WORDS | {"&&", "&", "*", ">"} or bool(
-            word and word.group(1) in (">", "*", "&") and re.search(r"[\w>]\s*[>*&]+\s+$", self.code[: match.start("name")]))
+        """Whether the name stands after a type (`Result<> open(`) and not in a call (`return open(`)."""
+        before = re.search(r"(\S+)\s+$", self.code[max(0, match.start("name") - 200) : match.start("name")])
+        return bool(before) and before.group(1) not in CALLING_WORDS and bool(
+            re.fullmatch(r"\S*\w[<>*&]*", before.group(1)))
 
 
 def modules(root):
@@ -150,14 +155,16 @@ def check_arrows(sources, uses):
     needed = {folder: set() for folder in uses}
     for source in sources:
         for match in source.includes('"'):
-            target = next((p.as_posix() for p in pathlib.PurePath(match.group(1)).parents if p.as_posix() in LAYER), None)
+            target = layer_folder(match.group(1))
             if target is None:
                 yield f'{source.at(match)}: "{match.group(1)}" is not in a folder of the product'
             elif target != source.folder:
                 needed.setdefault(source.folder, set()).add(target)
-                # The program itself, agent/main.cpp, is no module and may name whatever it puts together.
-                if source.folder != "agent" and target not in uses.get(source.folder, set()):
-                    yield f"{source.at(match)}: includes {target}, which USES of {source.folder} does not name"
+                if LAYER[source.folder] <= LAYER[target]:
+                    yield f"{source.at(match)}: includes {target}, an arrow that does not point down"
+                # A folder without a module is headers only, or agent/ with main.cpp: its layer is its border.
+                elif target not in uses.get(source.folder, {target}):
+                    yield f"{source.at(match)}: includes {target}, which its module's USES does not name"
     for folder, targets in uses.items():
         for target in sorted(targets):
             if target not in needed[folder]:
@@ -179,7 +186,7 @@ def check_doors(source):
 
 def check_seams(source, own_names):
     for kind, pattern, places in SEAMS:
-        if source.is_under(places):
+        if source.is_under(SYSTEM_SIDE + places):
             continue
         for match in re.finditer(pattern, source.code):
             name = match.groupdict().get("name")
@@ -190,7 +197,9 @@ def check_seams(source, own_names):
 
 
 def check_form(source):
-    if not source.text.startswith("// "):
+    # A .cpp that begins with its own folder's header is described there.
+    own_header = f'#include "{source.folder}/' if source.path.endswith(".cpp") else "// "
+    if not source.text.startswith(("// ", own_header)):
         yield f"{source.path}: does not begin with a comment that says what it is"
     own = "firn::" + pathlib.PurePath(source.folder).name
     allowed = {own, "firn"} if source.folder in ("repo/base", "agent") else {own}
@@ -209,11 +218,11 @@ def violations(root):
             yield f"{folder}: has no layer in tests/borders/borders.py"
     sources = [source for source in sources if source.folder]
     yield from check_arrows(sources, uses)
-    own_names = {}  # functions that a folder declares itself and may call unqualified
-    seam_calls = [re.compile(pattern) for _, pattern, _ in SEAMS if "?P<name>" in pattern]
+    own_names = {}  # functions and parameters that a folder declares itself and may call unqualified
+    seam_names = [re.compile(p.removesuffix(r"\(") + "[,)=;({]") for _, p, _ in SEAMS if "?P<name>" in p]
     for source in sources:
         names = own_names.setdefault(source.folder, set())
-        for pattern in seam_calls:
+        for pattern in seam_names:
             names |= {m.group("name") for m in pattern.finditer(source.code) if source.is_declared(m)}
     for source in sources:
         yield from check_doors(source)
