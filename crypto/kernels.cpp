@@ -79,9 +79,7 @@ const Kernel* tested_ipsec_mb_kernel() {
     if (fast == nullptr) {
       return nullptr;
     }
-    const auto bytes = test_bytes(kLeafBytes);
-    const Kernel& portable = detail::openssl_kernel();
-    return same_leaf_digests(portable, *fast, bytes) && same_sealing(portable, *fast, bytes) ? fast : nullptr;
+    return detail::kernels_agree(detail::openssl_kernel(), *fast) ? fast : nullptr;
   }();
   return tested;
 }
@@ -113,6 +111,11 @@ bool use_implementation(Implementation implementation) {
   current().store(implementation == Implementation::OpenSsl ? &detail::openssl_kernel()
                                                             : tested_ipsec_mb_kernel());
   return true;
+}
+
+bool detail::kernels_agree(const Kernel& trusted, const Kernel& other) {
+  const auto bytes = test_bytes(kLeafBytes);
+  return same_leaf_digests(trusted, other, bytes) && same_sealing(trusted, other, bytes);
 }
 
 const Kernel& detail::current_kernel() { return *current().load(std::memory_order_relaxed); }

@@ -15,7 +15,7 @@ enum class Implementation : std::uint8_t { OpenSsl, IpsecMb };
 
 std::string_view to_string(Implementation implementation);
 
-/// True iff `implementation` may be used on this machine. Runs the self-test at the first call (below 5 ms).
+/// True iff `implementation` may be used on this machine. The first call runs the self-test (about 5 ms).
 bool implementation_available(Implementation implementation);
 
 /// What calls use: the fastest available one, or what use_implementation() said last.

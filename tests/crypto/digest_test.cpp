@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "tests/crypto/hex.h"
+#include "tests/crypto/vectors.h"
 
 namespace firn::crypto {
 namespace {
@@ -33,6 +34,12 @@ std::vector<HashCase> hash_cases() {
 TEST(Sha256, MatchesFips180Examples) {
   for (const auto& [message, digest] : hash_cases()) {
     EXPECT_EQ(hex_of(sha256(label_bytes(message))), digest) << message.size() << " bytes";
+  }
+}
+
+TEST(Sha256, MatchesNistVectors) {
+  for (const auto& vector : test::vectors_in("nist_sha256.txt")) {
+    EXPECT_EQ(hex_of(sha256(vector.bytes(0))), vector.text(1)) << vector.text(0);
   }
 }
 
@@ -75,6 +82,16 @@ std::vector<MacCase> mac_cases() {
 TEST(HmacSha256, MatchesRfc4231) {
   for (const auto& [key, message, mac] : mac_cases()) {
     EXPECT_EQ(hex_of(hmac_sha256(label_bytes(key), label_bytes(message))), mac);
+  }
+}
+
+TEST(HmacSha256, AgreesWithWycheproof) {
+  for (const auto& vector : test::vectors_in("wycheproof_hmac_sha256.txt")) {
+    const Digest mac = hmac_sha256(vector.bytes(2), vector.bytes(3));
+    const auto tag = vector.bytes(4);
+    ASSERT_LE(tag.size(), mac.size());
+    const bool equal = constant_time_equal(ByteView(mac).first(tag.size()), tag);
+    EXPECT_EQ(equal, vector.text(1) == "valid") << "vector " << vector.text(0);
   }
 }
 
