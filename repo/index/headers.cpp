@@ -1,0 +1,2 @@
+// Compiles the interface until its implementation is here.
+#include "repo/index/chunk_index.h"
