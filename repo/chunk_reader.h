@@ -34,19 +34,18 @@ class ChunkReader {
   Result<std::vector<index::Location>> locate(const format::ChunkId& id);
   /// Raw bytes of a pack, for restores that plan their own ranges.
   Result<> read_pack(const format::PackName& pack, std::uint64_t offset, MutableBytes out);
-  /// Opens a stored chunk that was read with read_pack(). `plain` has location.shape.plain bytes.
-  Result<> open(const index::Location& location, const format::ChunkSecret& t, ByteView stored,
-                MutableBytes plain, format::Decompressor& decompressor) const;
+  /// Opens a stored chunk that was read with read_pack(). `plain` is replaced and keeps its capacity.
+  Result<> open(const index::Location& location, const format::ChunkSecret& t, ByteView stored, Bytes& plain,
+                format::Decompressor& decompressor) const;
 
   const Repository& repository() const { return repository_; }
   index::ChunkIndex& index() { return index_; }
 
  private:
   struct Windows;
-  Result<Bytes> read_copies(
-      const format::ChunkId& id,
-      const std::function<Result<>(const index::Location&, ByteView, Bytes&)>& open_copy);
-  Result<> read_window(const format::PackName& pack, std::uint64_t offset, MutableBytes out);
+  using OpenCopy = std::function<Result<>(const index::Location&, ByteView stored, Bytes& plain)>;
+  Result<Bytes> read_copies(const format::ChunkId& id, format::ChunkType type, const OpenCopy& open_copy);
+  Result<> read_window(const index::Location& location, MutableBytes out);
   Result<> reload_index_once();
 
   const Repository& repository_;

@@ -30,6 +30,14 @@ struct Unlock {
   std::optional<format::KeyId> hint;  // try this key's wraps first
 };
 
+/// The names under keys/, as one LIST gave them.
+struct KeyListing {
+  std::map<format::KeyId, std::vector<std::uint32_t>> certs;  // numbers, ascending
+  std::map<format::KeyId, std::vector<std::uint32_t>> wraps;
+  std::vector<format::KeyId> revoked;
+};
+Result<KeyListing> list_keys(store::ObjectStore& store);
+
 /// A key as its highest valid certificate describes it.
 struct KnownKey {
   format::KeyId kid;
@@ -39,7 +47,7 @@ struct KnownKey {
 
 /// Costs of the password derivation for new wraps: what the design settled on (the strength of N=2^17, r=8,
 /// p=1 in 32 MiB).
-inline constexpr crypto::ScryptParameters kPasswordCosts{.log2_n = 15, .r = 8, .p = 3};
+inline constexpr crypto::ScryptParameters kPasswordCosts{.cost = 1U << 15, .block_size = 8, .parallel = 3};
 
 class Keyring {
  public:
@@ -92,8 +100,9 @@ class Keyring {
   std::map<format::KeyId, std::vector<format::SessionId>> revoked_;
 };
 
-/// Opens some wrap under keys/ with `unlock`. Errors: WrongKey (none opens), and those of the store.
-Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const Unlock& unlock);
+/// Opens some wrap in `listing` with `unlock`. Errors: WrongKey (none opens), and those of the store.
+Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyListing& listing,
+                                          const Unlock& unlock);
 
 struct NewKeyOptions {
   format::Roles roles;

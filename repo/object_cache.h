@@ -6,6 +6,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "repo/kv/local_kv.h"
 #include "repo/repository.h"
@@ -18,13 +19,14 @@ class ObjectCache {
   /// store.
   static Result<std::unique_ptr<ObjectCache>> open(const Repository& repository, kv::LocalKv* kv);
 
-  Result<format::OpenedObject> get(const format::ObjectName& name, format::Roles signers);
-  /// Remembers what this process PUT itself, or read otherwise.
-  void remember(const format::ObjectName& name, ByteView sealed);
+  Result<format::OpenedObject> get(const format::ObjectName& name);
 
  private:
   ObjectCache(const Repository& repository, std::unique_ptr<kv::Environment> environment)
       : repository_(repository), environment_(std::move(environment)) {}
+
+  void remember(const format::ObjectName& name, ByteView sealed);
+  std::optional<format::OpenedObject> cached(const format::ObjectName& name);
 
   const Repository& repository_;
   std::unique_ptr<kv::Environment> environment_;

@@ -46,12 +46,11 @@ class Repository {
   /// Seals `body` (and unsigned `extra`) under `name`, signed by the own key, and PUTs it.
   store::Outcome put_sealed(const format::ObjectName& name, Bytes body, Bytes extra = {},
                             store::PutOptions options = {}) const;
-  /// GETs, opens and verifies. `signers` = roles of which the signer must hold one.
-  /// Errors: NotFound, Corrupt, Denied (signed by nobody who may), and those of the store.
-  Result<format::OpenedObject> get_sealed(const format::ObjectName& name, format::Roles signers) const;
-  /// Opens and verifies bytes that are at hand already.
-  Result<format::OpenedObject> open_sealed(const format::ObjectName& name, ByteView sealed,
-                                           format::Roles signers) const;
+  /// Opens and verifies the bytes of a sealed object. Errors: Corrupt (names the object; also when it was
+  /// signed by nobody who may).
+  Result<format::OpenedObject> open_sealed(const format::ObjectName& name, ByteView sealed) const;
+  /// GETs, opens and verifies. Errors: NotFound, Corrupt, and those of the store.
+  Result<format::OpenedObject> get_sealed(const format::ObjectName& name) const;
 
  private:
   Repository(const Services& services, store::ObjectStore& store, format::Config config,

@@ -1,0 +1,172 @@
+#include "repo/chunk_reader.h"
+
+#include <algorithm>
+#include <list>
+#include <utility>
+
+namespace firn::repo {
+namespace {
+
+using format::ChunkId;
+using format::ChunkType;
+using format::PackName;
+
+constexpr std::uint64_t kWindowBytes = 256 << 10;
+
+}  // namespace
+
+/// The last pieces of meta packs that were read: pages that follow each other lie side by side.
+struct ChunkReader::Windows {
+  struct Window {
+    PackName pack;
+    std::uint64_t index = 0;
+    Bytes bytes;
+  };
+  explicit Windows(std::size_t bytes_max) : windows_max(std::max<std::size_t>(1, bytes_max / kWindowBytes)) {}
+
+  std::size_t windows_max;
+  base::Guarded<std::list<std::shared_ptr<const Window>>> recent;  // shared with readers that copy out of one
+
+  std::shared_ptr<const Window> find(const PackName& pack, std::uint64_t index) {
+    auto list = recent.lock();
+    for (auto it = list->begin(); it != list->end(); ++it) {
+      if ((*it)->pack == pack && (*it)->index == index) {
+        list->splice(list->begin(), *list, it);
+        return list->front();
+      }
+    }
+    return nullptr;
+  }
+  void add(std::shared_ptr<const Window> window) {
+    auto list = recent.lock();
+    list->push_front(std::move(window));
+    if (list->size() > windows_max) {
+      list->pop_back();
+    }
+  }
+};
+
+ChunkReader::ChunkReader(const Repository& repository, index::ChunkIndex& index, ObjectCache& cache,
+                         std::size_t window_bytes)
+    : repository_(repository),
+      index_(index),
+      cache_(cache),
+      windows_(std::make_unique<Windows>(window_bytes)) {}
+
+ChunkReader::~ChunkReader() = default;
+
+Result<> ChunkReader::read_window(const index::Location& location, MutableBytes out) {
+  const std::uint64_t pack_bytes = location.pack_size_bytes;
+  std::uint64_t offset = location.offset;
+  while (!out.empty()) {
+    const std::uint64_t number = offset / kWindowBytes;
+    auto window = windows_->find(location.pack, number);
+    if (!window) {
+      auto fresh = std::make_shared<Windows::Window>();
+      fresh->pack = location.pack;
+      fresh->index = number;
+      const std::uint64_t begin = number * kWindowBytes;
+      if (begin >= pack_bytes) {
+        return fail(ErrorCode::Corrupt, "the index names bytes behind the end of the pack");
+      }
+      fresh->bytes.resize(std::min(kWindowBytes, pack_bytes - begin));
+      FIRN_TRY(read_pack(location.pack, begin, fresh->bytes));
+      windows_->add(fresh);
+      window = std::move(fresh);
+    }
+    const std::uint64_t inside = offset - number * kWindowBytes;
+    if (inside >= window->bytes.size()) {
+      return fail(ErrorCode::Corrupt, "the index names bytes behind the end of the pack");
+    }
+    const std::size_t count = std::min<std::size_t>(out.size(), window->bytes.size() - inside);
+    std::copy_n(window->bytes.begin() + static_cast<std::ptrdiff_t>(inside), count, out.begin());
+    out = out.subspan(count);
+    offset += count;
+  }
+  return {};
+}
+
+Result<> ChunkReader::read_pack(const PackName& pack, std::uint64_t offset, MutableBytes out) {
+  return repository_.store().get_range(format::object_name(pack), offset, out);
+}
+
+Result<> ChunkReader::open(const index::Location& location, const format::ChunkSecret& t, ByteView stored,
+                           Bytes& plain, format::Decompressor& decompressor) const {
+  const format::ContentKey* content = repository_.keys().content();
+  if (content == nullptr) {
+    return fail(ErrorCode::Denied, "this key may not read contents");
+  }
+  return format::open_chunk(*content, t, repository_.id(), location.shape, stored, decompressor, plain);
+}
+
+Result<std::vector<index::Location>> ChunkReader::locate(const ChunkId& id) { return index_.find(id); }
+
+Result<> ChunkReader::reload_index_once() {
+  auto reloaded = reloaded_.lock();
+  if (*reloaded) {
+    return {};
+  }
+  FIRN_LET(const MaintenanceView maintenance, load_maintenance(repository_, cache_));
+  FIRN_TRY(sync_index(repository_, maintenance, index_));
+  *reloaded = true;
+  return {};
+}
+
+Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, const OpenCopy& open_copy) {
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    FIRN_LET(const std::vector<index::Location> locations, locate(id));
+    std::optional<Error> problem;
+    bool gone = locations.empty();
+    for (const index::Location& location : locations) {
+      if (location.shape.type != type) {
+        continue;
+      }
+      Bytes stored(location.shape.stored);
+      auto read = format::is_meta(type) ? read_window(location, stored)
+                                        : read_pack(location.pack, location.offset, stored);
+      Bytes plain;
+      if (read) {
+        read = open_copy(location, stored, plain);
+      }
+      if (read) {
+        return plain;
+      }
+      gone = gone || read.error().code == ErrorCode::NotFound;
+      problem =
+          std::move(read).error().in("chunk " + id.hex() + " in " + format::object_name(location.pack).str());
+    }
+    if (!gone || attempt == 1) {
+      if (problem) {
+        return Failure(std::move(*problem));
+      }
+      break;
+    }
+    FIRN_TRY(reload_index_once());
+  }
+  return fail(ErrorCode::NotFound, "chunk " + id.hex() + " is in no pack of the index");
+}
+
+Result<Bytes> ChunkReader::read(ChunkType type, const format::ChunkSecret& t) {
+  format::Decompressor decompressor;
+  return read_copies(format::chunk_id(t), type,
+                     [&](const index::Location& location, ByteView stored, Bytes& plain) {
+                       return open(location, t, stored, plain, decompressor);
+                     });
+}
+
+Result<Bytes> ChunkReader::read_refs(const ChunkId& id) {
+  format::Decompressor decompressor;
+  return read_copies(id, ChunkType::RefsPage,
+                     [&](const index::Location& location, ByteView stored, Bytes& plain) {
+                       return format::open_refs_chunk(repository_.keys().refs(), id, repository_.id(),
+                                                      location.shape, stored, decompressor, plain);
+                     });
+}
+
+Result<Bytes> RepositoryPages::read_page(ChunkType type, const format::ChunkSecret& t) {
+  return reader_.read(type, t);
+}
+
+Result<Bytes> RepositoryPages::read_refs(const ChunkId& id) { return reader_.read_refs(id); }
+
+}  // namespace firn::repo

@@ -1,0 +1,352 @@
+#include "repo/keyring.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "repo/base/check.h"
+
+namespace firn::repo {
+namespace {
+
+using format::CertName;
+using format::KeyId;
+using format::ObjectKind;
+using format::Role;
+using format::Roles;
+using format::WrapName;
+
+constexpr Roles kAnyRole{format::kRolesAll};
+constexpr auto kIssuedValidityMax = std::chrono::hours(24 * 90 + 1);
+
+/// Who may sign what (docs/SECURITY.md). The administrator may sign everything.
+Roles signers_of(ObjectKind kind) {
+  switch (kind) {
+    case ObjectKind::Index:
+      return Roles{}.with(Role::Writer).with(Role::Maintainer);
+    case ObjectKind::Snapshot:
+      return Roles{}.with(Role::Writer);
+    case ObjectKind::Caps:
+      return Roles{}.with(Role::Reader);
+    case ObjectKind::Session:
+    case ObjectKind::Heartbeat:
+    case ObjectKind::End:
+      return kAnyRole;
+    case ObjectKind::Condemn:
+    case ObjectKind::Fence:
+    case ObjectKind::Seal:
+    case ObjectKind::Forget:
+    case ObjectKind::Union:
+    case ObjectKind::Catalog:
+      return Roles{}.with(Role::Maintainer);
+    case ObjectKind::Config:
+    case ObjectKind::Cert:
+    case ObjectKind::Wrap:
+    case ObjectKind::Revoked:
+      return Roles{}.with(Role::Admin);
+  }
+  return {};
+}
+
+Result<Bytes> get_clear(store::ObjectStore& store, const format::ObjectName& name) {
+  return store.get(name, format::kClearObjectBytesMax);
+}
+
+/// The secrets inside one wrap, if `unlock` opens it and they are what the wrap says they are.
+Result<format::KeySecrets> open_wrap(const WrapName& name, ByteView bytes, const Unlock& unlock) {
+  const auto object_name = format::object_name(name);
+  FIRN_LET(const format::SignedBody object, format::parse_clear_object(object_name, bytes));
+  FIRN_LET(const format::Wrap wrap, format::parse_wrap(object.body));
+  auto secrets = unlock.password ? format::unwrap_with_password(name, wrap, unlock.password->bytes())
+                                 : format::unwrap_with_key(name, wrap, unlock.key_file->key.bytes());
+  if (!secrets) {
+    return secrets;
+  }
+  if (secrets->kid() != name.kid || object.signer != name.kid ||
+      !format::signature_is_valid(object_name, object, secrets->sign_pair.public_key())) {
+    return fail(ErrorCode::Corrupt, object_name.str() + " opens but was not made by its key");
+  }
+  return secrets;
+}
+
+/// The kids in the order in which they are worth trying.
+std::vector<KeyId> kids_to_try(const KeyListing& listing, const Unlock& unlock) {
+  std::optional<KeyId> first = unlock.hint;
+  if (unlock.key_file && unlock.key_file->kid) {
+    first = unlock.key_file->kid;
+  }
+  std::vector<KeyId> kids;
+  if (first && listing.wraps.contains(*first)) {
+    kids.push_back(*first);
+  }
+  for (const auto& [kid, numbers] : listing.wraps) {
+    if (!first || kid != *first) {
+      kids.push_back(kid);
+    }
+  }
+  return kids;
+}
+
+Result<format::Wrap> make_wrap(const Services& services, const WrapName& name,
+                               const format::KeySecrets& secrets, const Unlock& unlock) {
+  const auto salt = services.rng.bytes<32>();
+  if (unlock.password) {
+    return format::wrap_with_password(name, secrets, unlock.password->bytes(), kPasswordCosts, salt);
+  }
+  FIRN_CHECK(unlock.key_file.has_value());
+  return format::wrap_with_key(name, secrets, unlock.key_file->key.bytes(), salt);
+}
+
+Result<> put_clear(store::ObjectStore& store, const format::ObjectName& name, Bytes body, const KeyId& signer,
+                   const crypto::Ed25519KeyPair& pair) {
+  FIRN_LET(const Bytes bytes,
+           format::encode_clear_object(name, format::sign_body(name, std::move(body), signer, pair)));
+  return in(name.str(), store.put(name, bytes).as_result());
+}
+
+}  // namespace
+
+Result<KeyListing> list_keys(store::ObjectStore& store) {
+  KeyListing listing;
+  FIRN_TRY(store::list_all(store, format::kKeysPrefix, [&](const store::ListedObject& object) -> Result<> {
+    const auto parsed = format::parse_name(object.name);
+    if (!parsed) {
+      return {};
+    }
+    if (const auto* cert = std::get_if<CertName>(&*parsed)) {
+      listing.certs[cert->kid].push_back(cert->n);
+    } else if (const auto* wrap = std::get_if<WrapName>(&*parsed)) {
+      listing.wraps[wrap->kid].push_back(wrap->n);
+    } else if (const auto* revoked = std::get_if<format::RevokedName>(&*parsed)) {
+      listing.revoked.push_back(revoked->kid);
+    }
+    return {};
+  }));
+  return listing;
+}
+
+Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyListing& listing,
+                                          const Unlock& unlock) {
+  FIRN_CHECK(unlock.password.has_value() != unlock.key_file.has_value());
+  std::optional<Error> damage;
+  for (const KeyId& kid : kids_to_try(listing, unlock)) {
+    for (const std::uint32_t n : listing.wraps.at(kid)) {
+      const WrapName name{.kid = kid, .n = n};
+      auto bytes = get_clear(store, format::object_name(name));
+      if (!bytes && bytes.error().code == ErrorCode::NotFound) {
+        continue;  // deleted between LIST and GET: a password change
+      }
+      if (!bytes) {
+        return Failure(std::move(bytes).error());
+      }
+      auto secrets = open_wrap(name, *bytes, unlock);
+      if (secrets) {
+        return secrets;
+      }
+      if (secrets.error().code != ErrorCode::WrongKey) {
+        damage = std::move(secrets).error();
+      }
+    }
+  }
+  if (damage) {
+    return Failure(std::move(*damage));
+  }
+  return fail(ErrorCode::WrongKey, unlock.password ? "wrong password: it opens no key of this repository"
+                                                   : "wrong key file: it opens no key of this repository");
+}
+
+Keyring::Keyring(format::KeySecrets secrets, format::Config config)
+    : secrets_(std::move(secrets)),
+      config_(std::move(config)),
+      kid_(secrets_.kid()),
+      refs_(format::derive_refs_key(*secrets_.meta)) {}
+
+std::optional<format::Cert> Keyring::verified_cert(const CertName& name, ByteView bytes) const {
+  const auto object_name = format::object_name(name);
+  const auto object = format::parse_clear_object(object_name, bytes);
+  if (!object) {
+    return std::nullopt;
+  }
+  auto cert = format::parse_cert(object->body);
+  if (!cert || cert->repository != config_.repository ||
+      format::key_id(cert->sign_key, cert->seal_key) != name.kid) {
+    return std::nullopt;
+  }
+  if (object->signer.is_zero()) {
+    return format::signature_is_valid(object_name, *object, config_.admin) ? std::optional(*cert)
+                                                                           : std::nullopt;
+  }
+  const KnownKey* issuer = find(object->signer);
+  const auto validity = std::chrono::nanoseconds(cert->not_after.nanoseconds - cert->not_before.nanoseconds);
+  const bool may_be_issued = cert->roles == Roles{}.with(Role::Writer) &&
+                             cert->not_after.nanoseconds != INT64_MAX && validity <= kIssuedValidityMax;
+  if (issuer == nullptr || issuer->revoked || !issuer->cert.roles.has(Role::Issuer) || !may_be_issued ||
+      !format::signature_is_valid(object_name, *object, issuer->cert.sign_key)) {
+    return std::nullopt;
+  }
+  return *cert;
+}
+
+Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing) {
+  std::map<KeyId, std::vector<std::pair<CertName, Bytes>>> fetched;
+  for (const auto& [kid, numbers] : listing.certs) {
+    for (const std::uint32_t n : numbers) {
+      const CertName name{.kid = kid, .n = n};
+      auto bytes = get_clear(store, format::object_name(name));
+      if (bytes) {
+        fetched[kid].emplace_back(name, *std::move(bytes));
+      } else if (bytes.error().code != ErrorCode::NotFound && bytes.error().code != ErrorCode::Corrupt) {
+        return Failure(std::move(bytes).error());
+      }
+    }
+  }
+  // Twice: what an issuer signed can be judged once the issuer's own certificate, which only pk_A signs, is
+  // known.
+  for (int pass = 0; pass < 2; ++pass) {
+    for (const auto& [kid, certs] : fetched) {
+      for (auto cert = certs.rbegin(); cert != certs.rend(); ++cert) {
+        if (auto valid = verified_cert(cert->first, cert->second)) {
+          known_.insert_or_assign(kid, KnownKey{.kid = kid, .cert = *std::move(valid)});
+          break;
+        }
+      }
+    }
+  }
+  for (const KeyId& kid : listing.revoked) {
+    const auto name = format::object_name(format::RevokedName{kid});
+    FIRN_LET(const Bytes bytes, get_clear(store, name));
+    FIRN_LET(const format::SignedBody object, in(name.str(), format::parse_clear_object(name, bytes)));
+    FIRN_LET(format::Revoked revoked, in(name.str(), format::parse_revoked(object.body)));
+    const auto known = known_.find(kid);
+    const KnownKey* signer = find(object.signer);
+    const bool by_admin = object.signer.is_zero() && format::signature_is_valid(name, object, config_.admin);
+    const bool by_issuer = known != known_.end() && known->second.cert.roles == Roles{}.with(Role::Writer) &&
+                           signer != nullptr && signer->cert.roles.has(Role::Issuer) &&
+                           format::signature_is_valid(name, object, signer->cert.sign_key);
+    if (revoked.kid == kid && revoked.repository == config_.repository && (by_admin || by_issuer)) {
+      if (known != known_.end()) {
+        known->second.revoked = true;
+      }
+      revoked_[kid] = std::move(revoked.sessions);
+    }
+  }
+  const KnownKey* own = find(kid_);
+  if (own == nullptr) {
+    return fail(ErrorCode::WrongKey, "key " + kid_.hex() + " has no valid certificate in this repository");
+  }
+  roles_ = own->cert.roles;
+  return {};
+}
+
+std::vector<KnownKey> Keyring::keys() const {
+  std::vector<KnownKey> keys;
+  for (const auto& [kid, key] : known_) {
+    keys.push_back(key);
+  }
+  return keys;
+}
+
+std::vector<KnownKey> Keyring::readers(base::WallTime now) const {
+  std::vector<KnownKey> readers;
+  for (const auto& [kid, key] : known_) {
+    if (key.cert.roles.has(Role::Reader) && !key.revoked && now < key.cert.not_after) {
+      readers.push_back(key);
+    }
+  }
+  return readers;
+}
+
+const KnownKey* Keyring::find(const KeyId& kid) const {
+  const auto found = known_.find(kid);
+  return found == known_.end() ? nullptr : &found->second;
+}
+
+const std::vector<format::SessionId>* Keyring::sessions_kept(const KeyId& kid) const {
+  const auto found = revoked_.find(kid);
+  return found == revoked_.end() ? nullptr : &found->second;
+}
+
+bool Keyring::signed_by_who_may(std::string_view name, const format::SignedBody& object) const {
+  const auto kind = format::kind_of(name);
+  if (!kind) {
+    return false;
+  }
+  if (object.signer.is_zero()) {
+    return format::signature_is_valid(name, object, config_.admin);
+  }
+  const KnownKey* signer = find(object.signer);
+  const std::uint8_t allowed = signers_of(*kind).bits | static_cast<std::uint8_t>(Role::Admin);
+  return signer != nullptr && (signer->cert.roles.bits & allowed) != 0 &&
+         format::signature_is_valid(name, object, signer->cert.sign_key);
+}
+
+Result<KeyId> add_key(const Services& services, store::ObjectStore& store, const Keyring& by,
+                      const format::Config& config, const Unlock& new_unlock, const NewKeyOptions& options) {
+  const bool plain_writer = options.roles == Roles{}.with(Role::Writer);
+  if (by.admin_pair() == nullptr && !(plain_writer && by.can(Role::Issuer))) {
+    return fail(ErrorCode::Denied, "adding this key needs an admin key (an issuer key may add writers)");
+  }
+  const format::KeySecrets& own = by.secrets();
+  const bool admin = options.roles.has(Role::Admin);
+  const bool writes = admin || options.roles.has(Role::Writer) || options.roles.has(Role::Reader) ||
+                      options.roles.has(Role::Issuer);
+  format::KeySecrets secrets{
+      .repository = config.repository,
+      .admin_key = config.admin,
+      .sign_pair = crypto::Ed25519KeyPair::from_seed(services.rng.bytes<32>()),
+      .seal_pair = crypto::X25519KeyPair::from_private_key(services.rng.bytes<32>()),
+      .root = admin && own.root ? std::optional(own.root->clone()) : std::nullopt,
+      .content = writes && own.content ? std::optional(own.content->clone()) : std::nullopt,
+      .meta = own.meta->clone(),
+      .psk = writes && own.psk ? std::optional(own.psk->clone()) : std::nullopt,
+      .cut = writes && own.cut ? std::optional(own.cut->clone()) : std::nullopt,
+      .admin_pair = admin ? std::optional(own.admin_pair->clone()) : std::nullopt,
+  };
+  const KeyId kid = secrets.kid();
+  base::WallTime not_after = options.not_after;
+  const base::WallTime now = services.clock.wall();
+  if (by.admin_pair() == nullptr) {
+    const auto ninety_days = std::chrono::nanoseconds(std::chrono::hours(24 * 90)).count();
+    not_after.nanoseconds = std::min(not_after.nanoseconds, now.nanoseconds + ninety_days);
+  }
+  const format::Cert cert{.repository = config.repository,
+                          .roles = options.roles,
+                          .sign_key = secrets.sign_pair.public_key(),
+                          .seal_key = secrets.seal_pair.public_key(),
+                          .created = now,
+                          .not_before = now,
+                          .not_after = not_after,
+                          .user = options.user,
+                          .host = options.host};
+  FIRN_LET(Bytes cert_body, format::encode(cert));
+  const CertName cert_name{.kid = kid, .n = 1};
+  const WrapName wrap_name{.kid = kid, .n = 1};
+  FIRN_LET(const format::Wrap wrap, make_wrap(services, wrap_name, secrets, new_unlock));
+  FIRN_LET(Bytes wrap_body, format::encode(wrap));
+  FIRN_TRY(put_clear(store, format::object_name(wrap_name), std::move(wrap_body), kid, secrets.sign_pair));
+  const bool admin_signs = by.admin_pair() != nullptr;
+  FIRN_TRY(put_clear(store, format::object_name(cert_name), std::move(cert_body),
+                     admin_signs ? KeyId{} : by.kid(), admin_signs ? *by.admin_pair() : by.sign_pair()));
+  return kid;
+}
+
+Result<PasswordChange> change_password(const Services& services, store::ObjectStore& store,
+                                       const Keyring& own, const Unlock& new_unlock) {
+  FIRN_LET(const KeyListing listing, list_keys(store));
+  const auto found = listing.wraps.find(own.kid());
+  std::vector<std::uint32_t> old_numbers =
+      found == listing.wraps.end() ? std::vector<std::uint32_t>{} : found->second;
+  const WrapName name{.kid = own.kid(), .n = old_numbers.empty() ? 1 : old_numbers.back() + 1};
+  FIRN_LET(const format::Wrap wrap, make_wrap(services, name, own.secrets(), new_unlock));
+  FIRN_LET(Bytes body, format::encode(wrap));
+  FIRN_TRY(put_clear(store, format::object_name(name), std::move(body), own.kid(), own.sign_pair()));
+  PasswordChange change;
+  for (const std::uint32_t n : old_numbers) {
+    const auto old_name = format::object_name(WrapName{.kid = own.kid(), .n = n});
+    if (!store.remove(old_name).done()) {
+      change.old_wraps_left.push_back(old_name.str());
+    }
+  }
+  return change;
+}
+
+}  // namespace firn::repo

@@ -1,0 +1,70 @@
+#include "repo/object_cache.h"
+
+#include <utility>
+
+namespace firn::repo {
+namespace {
+constexpr kv::TableId kObjects{0};
+constexpr std::string_view kEnvironmentName = "objects";
+constexpr std::uint64_t kSizeBytesMax = 4ULL << 30;
+// Larger ones (unions, catalogs) are read rarely and would crowd out the rest.
+constexpr std::size_t kCachedBytesMax = 256 << 10;
+}  // namespace
+
+Result<std::unique_ptr<ObjectCache>> ObjectCache::open(const Repository& repository, kv::LocalKv* kv) {
+  std::unique_ptr<kv::Environment> environment;
+  if (kv != nullptr) {
+    const kv::EnvironmentOptions options{.size_bytes_max = kSizeBytesMax, .durable = false};
+    auto opened = kv->open(kEnvironmentName, options);
+    if (!opened && opened.error().code == ErrorCode::Corrupt) {
+      FIRN_TRY(kv->remove(kEnvironmentName));
+      opened = kv->open(kEnvironmentName, options);
+    }
+    if (!opened) {
+      return Failure(std::move(opened).error());
+    }
+    environment = *std::move(opened);
+  }
+  return std::unique_ptr<ObjectCache>(new ObjectCache(repository, std::move(environment)));
+}
+
+std::optional<format::OpenedObject> ObjectCache::cached(const format::ObjectName& name) {
+  auto txn = environment_->begin_read();
+  if (!txn) {
+    return std::nullopt;
+  }
+  const auto sealed = (*txn)->get(kObjects, as_bytes(name.str()));
+  if (!sealed || !*sealed) {
+    return std::nullopt;
+  }
+  // The seal proves that these are the bytes that were verified when they came from the store: only a holder
+  // of K_meta can make others, and such a holder already has this machine.
+  auto object = format::open_object(repository_.keys().meta(), name, **sealed);
+  return object ? std::optional(*std::move(object)) : std::nullopt;
+}
+
+Result<format::OpenedObject> ObjectCache::get(const format::ObjectName& name) {
+  if (environment_) {
+    if (auto object = cached(name)) {
+      return *std::move(object);
+    }
+  }
+  FIRN_LET(const Bytes sealed, repository_.store().get(name, format::kSealedObjectBytesMax));
+  FIRN_LET(format::OpenedObject object, repository_.open_sealed(name, sealed));
+  remember(name, sealed);
+  return object;
+}
+
+void ObjectCache::remember(const format::ObjectName& name, ByteView sealed) {
+  if (!environment_ || sealed.size() > kCachedBytesMax) {
+    return;
+  }
+  // A cache that cannot take it (disk full, torn) only costs the next reader a request.
+  if (auto txn = environment_->begin_write()) {
+    if ((*txn)->put(kObjects, as_bytes(name.str()), sealed)) {
+      static_cast<void>((*txn)->commit());
+    }
+  }
+}
+
+}  // namespace firn::repo

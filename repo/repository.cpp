@@ -1,0 +1,180 @@
+#include "repo/repository.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "repo/base/check.h"
+
+namespace firn::repo {
+namespace {
+
+using format::ConfigName;
+using format::KeyId;
+
+/// The configurations that LIST shows, highest first.
+Result<std::vector<std::uint32_t>> config_numbers(store::ObjectStore& store) {
+  std::vector<std::uint32_t> numbers;
+  FIRN_TRY(store::list_all(store, format::kConfigPrefix, [&](const store::ListedObject& object) -> Result<> {
+    if (const auto name = format::parse_name_as<ConfigName>(object.name)) {
+      numbers.push_back(name->n);
+    }
+    return {};
+  }));
+  std::reverse(numbers.begin(), numbers.end());
+  return numbers;
+}
+
+Failure no_repository(const store::ObjectStore& store) {
+  return fail(ErrorCode::NotFound,
+              "there is no repository at " + store.describe() + ": make one with 'firn init'");
+}
+
+/// The highest configuration that pk_A signed.
+Result<format::Config> load_config(store::ObjectStore& store, const std::vector<std::uint32_t>& numbers,
+                                   const crypto::Ed25519PublicKey& admin) {
+  std::optional<Error> problem;
+  for (const std::uint32_t n : numbers) {
+    const auto name = format::object_name(ConfigName{n});
+    auto config = [&]() -> Result<format::Config> {
+      FIRN_LET(const Bytes bytes, store.get(name, format::kClearObjectBytesMax));
+      FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
+      if (!object.signer.is_zero() || !format::signature_is_valid(name, object, admin)) {
+        return fail(ErrorCode::Corrupt, "was not signed by this repository's administrator");
+      }
+      return format::parse_config(object.body);
+    }();
+    if (config && config->admin == admin) {
+      return config;
+    }
+    if (!config && config.error().code == ErrorCode::Unavailable) {
+      return config;
+    }
+    if (!problem) {
+      problem = config ? Error{ErrorCode::Corrupt, name.str() + ": names another administrator"}
+                       : std::move(config).error().in(name.str());
+    }
+  }
+  return Failure(std::move(*problem));
+}
+
+Result<> refuse_unknown_features(const format::Config& config) {
+  std::string names;
+  for (const std::string& feature : format::unknown_features(config)) {
+    names += (names.empty() ? "" : ", ") + feature;
+  }
+  if (names.empty()) {
+    return {};
+  }
+  return fail(ErrorCode::Unsupported,
+              "this repository needs features that this firn does not know: " + names + "; use a newer firn");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Repository>> Repository::init(const Services& services, store::ObjectStore& store,
+                                                     const Unlock& unlock, const InitOptions& options) {
+  auto numbers = config_numbers(store);
+  if (!numbers && numbers.error().code != ErrorCode::NotFound) {
+    return Failure(std::move(numbers).error());
+  }
+  if (numbers && !numbers->empty()) {
+    return fail(ErrorCode::Exists, "there is a repository at " + store.describe() + " already");
+  }
+  const auto random_key = [&] { return crypto::Secret<32>::copy_of(services.rng.bytes<32>()); };
+  const format::RootKey root(random_key());
+  const auto admin_pair = crypto::Ed25519KeyPair::from_seed(services.rng.bytes<32>());
+  format::Config config{.repository = format::RepositoryId{services.rng.bytes<16>()},
+                        .created = services.clock.wall(),
+                        .required_features = {},
+                        .parameters = options.parameters,
+                        .admin = admin_pair.public_key()};
+  FIRN_LET(Bytes config_body, format::encode(config));
+
+  format::KeySecrets founder{
+      .repository = config.repository,
+      .admin_key = config.admin,
+      .sign_pair = crypto::Ed25519KeyPair::from_seed(services.rng.bytes<32>()),
+      .seal_pair = crypto::X25519KeyPair::from_private_key(services.rng.bytes<32>()),
+      .root = root.clone(),
+      .content = format::derive_content_key(root),
+      .meta = format::derive_meta_key(root),
+      .psk = format::derive_psk_key(root),
+      .cut = options.cut != nullptr ? options.cut->clone() : format::CutKey(random_key()),
+      .admin_pair = admin_pair.clone(),
+  };
+  const Keyring founding(std::move(founder), config);
+  FIRN_LET(const KeyId kid, add_key(services, store, founding, config, unlock,
+                                    NewKeyOptions{.roles = format::Roles{format::kRolesAll},
+                                                  .user = options.user,
+                                                  .host = options.host}));
+
+  // The configuration goes last: it is what makes the place a repository.
+  const auto name = format::object_name(ConfigName{1});
+  FIRN_LET(const Bytes bytes,
+           format::encode_clear_object(name,
+                                       format::sign_body(name, std::move(config_body), KeyId{}, admin_pair)));
+  FIRN_TRY(store.put(name, bytes).as_result());
+  Unlock again{.password = std::nullopt, .key_file = std::nullopt, .hint = kid};
+  if (unlock.password) {
+    again.password = unlock.password->clone();
+  } else {
+    again.key_file = format::KeyFile{.kid = kid, .key = unlock.key_file->key.clone()};
+  }
+  return open(services, store, again);
+}
+
+Result<std::unique_ptr<Repository>> Repository::open(const Services& services, store::ObjectStore& store,
+                                                     const Unlock& unlock) {
+  auto numbers = config_numbers(store);
+  if (!numbers && numbers.error().code == ErrorCode::NotFound) {
+    return no_repository(store);
+  }
+  if (!numbers) {
+    return Failure(std::move(numbers).error());
+  }
+  if (numbers->empty()) {
+    return no_repository(store);
+  }
+  FIRN_LET(const KeyListing listing, list_keys(store));
+  FIRN_LET(format::KeySecrets secrets, unlock_secrets(store, listing, unlock));
+  FIRN_LET(format::Config config, load_config(store, *numbers, secrets.admin_key));
+  if (config.repository != secrets.repository) {
+    return fail(ErrorCode::Corrupt, "the key belongs to repository " + secrets.repository.hex() +
+                                        ", the configuration to " + config.repository.hex());
+  }
+  FIRN_TRY(refuse_unknown_features(config));
+  if (!secrets.meta) {
+    return fail(ErrorCode::Corrupt, "key " + secrets.kid().hex() + " holds no metadata key");
+  }
+  auto keys = std::make_unique<Keyring>(std::move(secrets), config);
+  FIRN_TRY(keys->load_keys(store, listing));
+  return std::unique_ptr<Repository>(new Repository(services, store, std::move(config), std::move(keys)));
+}
+
+store::Outcome Repository::put_sealed(const format::ObjectName& name, Bytes body, Bytes extra,
+                                      store::PutOptions options) const {
+  const auto signed_body = format::sign_body(name, std::move(body), keys_->kid(), keys_->sign_pair());
+  auto sealed =
+      format::seal_object(keys_->meta(), name, services_.rng.bytes<32>(),
+                          format::OpenedObject{.signed_body = signed_body, .extra = std::move(extra)});
+  if (!sealed) {
+    return store::NotDone{std::move(sealed).error().in(name.str())};
+  }
+  return store_.put(name, *sealed, options);
+}
+
+Result<format::OpenedObject> Repository::open_sealed(const format::ObjectName& name, ByteView sealed) const {
+  FIRN_LET(format::OpenedObject object, in(name.str(), format::open_object(keys_->meta(), name, sealed)));
+  if (!keys_->signed_by_who_may(name, object.signed_body)) {
+    return fail(ErrorCode::Corrupt, name.str() + ": signed by key " + object.signed_body.signer.hex() +
+                                        ", which may not write such objects here");
+  }
+  return object;
+}
+
+Result<format::OpenedObject> Repository::get_sealed(const format::ObjectName& name) const {
+  FIRN_LET(const Bytes sealed, store_.get(name, format::kSealedObjectBytesMax));
+  return open_sealed(name, sealed);
+}
+
+}  // namespace firn::repo

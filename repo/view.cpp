@@ -1,0 +1,165 @@
+#include "repo/view.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace firn::repo {
+namespace {
+
+using format::CondemnName;
+using format::FenceName;
+using format::ForgetName;
+using format::ParsedName;
+using format::SealName;
+using format::SessionId;
+using format::SnapshotId;
+
+/// A seal narrows what counts of its session: several seals agree on what each of them names.
+void apply_seal(const format::Seal& seal, MaintenanceView& view) {
+  std::set<SnapshotId> named(seal.snapshots.begin(), seal.snapshots.end());
+  const auto [found, first] = view.sealed.try_emplace(seal.session, named);
+  if (!first) {
+    std::erase_if(found->second, [&](const SnapshotId& id) { return !named.contains(id); });
+  }
+}
+
+/// One condemn, seal or forget record, by itself or carried in a union.
+Result<> apply_record(const ParsedName& name, ByteView body, MaintenanceView& view) {
+  if (std::holds_alternative<CondemnName>(name)) {
+    FIRN_LET(const format::Condemn condemn, format::parse_condemn(body));
+    view.condemned.insert(condemn.packs.begin(), condemn.packs.end());
+  } else if (const auto* seal_name = std::get_if<SealName>(&name)) {
+    FIRN_LET(const format::Seal seal, format::parse_seal(body));
+    if (seal.session != seal_name->session) {
+      return fail(ErrorCode::Corrupt, "seals another session than its name says");
+    }
+    apply_seal(seal, view);
+  } else if (const auto* forget_name = std::get_if<ForgetName>(&name)) {
+    FIRN_LET(const format::Forget forget, format::parse_forget(body));
+    if (format::snapshot_id(forget.snapshot) != forget_name->snapshot) {
+      return fail(ErrorCode::Corrupt, "forgets another snapshot than its name says");
+    }
+    view.forgotten.insert(forget_name->snapshot);
+  }
+  return {};
+}
+
+Result<> apply_union(const Repository& repository, const format::Union& folded, MaintenanceView& view) {
+  for (const format::CarriedObject& carried : folded.records) {
+    if (!repository.keys().signed_by_who_may(carried.name, carried.signed_body)) {
+      return fail(ErrorCode::Corrupt, "carries " + carried.name.str() + ", which nobody signed who may");
+    }
+    FIRN_LET(const ParsedName name, format::parse_name(carried.name));
+    FIRN_TRY(in(carried.name.str(), apply_record(name, carried.signed_body.body, view)));
+  }
+  return {};
+}
+
+Result<> apply_object(const Repository& repository, ObjectCache& cache, const format::ObjectName& object_name,
+                      MaintenanceView& view) {
+  const auto name = format::parse_name(object_name);
+  if (!name || std::holds_alternative<format::CatalogName>(*name)) {
+    return {};
+  }
+  FIRN_LET(const format::OpenedObject object, cache.get(object_name));
+  if (const auto* fence_name = std::get_if<FenceName>(&*name)) {
+    FIRN_LET(const format::Fence fence, format::parse_fence(object.signed_body.body));
+    if (fence.session == fence_name->session) {
+      view.fenced.insert(fence.session);
+    }
+    return {};
+  }
+  if (std::holds_alternative<format::UnionName>(*name)) {
+    FIRN_LET(const format::Union folded, format::parse_union(object.signed_body.body));
+    return apply_union(repository, folded, view);
+  }
+  return apply_record(*name, object.signed_body.body, view);
+}
+
+/// A record that vanished between LIST and GET was folded into a union: then the list is read again.
+constexpr int kListsMax = 5;
+
+}  // namespace
+
+bool MaintenanceView::is_void(const format::SnapshotName& name) const {
+  const auto seal = sealed.find(name.session);
+  return seal != sealed.end() && !seal->second.contains(format::snapshot_id(name));
+}
+
+Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCache& cache) {
+  for (int list = 0; list < kListsMax; ++list) {
+    MaintenanceView view;
+    bool vanished = false;
+    FIRN_TRY(store::list_all(
+        repository.store(), format::kMaintPrefix, [&](const store::ListedObject& object) -> Result<> {
+          auto applied = in(object.name.str(), apply_object(repository, cache, object.name, view));
+          if (!applied && applied.error().code == ErrorCode::NotFound) {
+            vanished = true;
+            return {};
+          }
+          return applied;
+        }));
+    if (!vanished) {
+      return view;
+    }
+  }
+  return fail(ErrorCode::Unavailable, "records under maint/ kept vanishing while they were read: try again");
+}
+
+Result<IndexProblems> sync_index(const Repository& repository, const MaintenanceView& maintenance,
+                                 index::ChunkIndex& index) {
+  IndexProblems problems;
+  std::set<format::IndexName> listed;
+  FIRN_TRY(store::list_all(repository.store(), format::kIndexPrefix,
+                           [&](const store::ListedObject& object) -> Result<> {
+                             if (const auto name = format::parse_name_as<format::IndexName>(object.name)) {
+                               listed.insert(*name);
+                             }
+                             return {};
+                           }));
+  FIRN_LET(const std::set<format::IndexName> applied, index.applied());
+  FIRN_LET(auto update, index.begin_update());
+  for (const format::IndexName& name : listed) {
+    if (applied.contains(name)) {
+      continue;
+    }
+    const auto object_name = format::object_name(name);
+    auto object = repository.get_sealed(object_name);
+    if (!object && object.error().code == ErrorCode::NotFound) {
+      continue;  // compacted since the LIST; what replaces it sorts after it and was listed or comes next
+                 // time
+    }
+    if (!object && object.error().code != ErrorCode::Corrupt) {
+      return Failure(std::move(object).error());
+    }
+    auto added = [&]() -> Result<> {
+      if (!object) {
+        return Failure(object.error());
+      }
+      FIRN_LET(format::IndexReader reader, format::IndexReader::open(object->signed_body.body));
+      if (format::session_id(reader.proof()) != name.session ||
+          reader.proof().kid != object->signed_body.signer || reader.level() != name.level) {
+        return fail(ErrorCode::Corrupt, "was not put by the session that its name says");
+      }
+      return update->add_object(name, reader);
+    }();
+    if (!added && added.error().code != ErrorCode::Corrupt) {
+      return Failure(std::move(added).error());
+    }
+    if (!added) {
+      problems.lines.push_back(std::move(added).error().in(object_name.str()).message);
+    }
+  }
+  for (const format::IndexName& name : applied) {
+    if (!listed.contains(name)) {
+      FIRN_TRY(update->forget_object(name));
+    }
+  }
+  for (const format::PackName& pack : maintenance.condemned) {
+    FIRN_TRY(update->condemn(pack));
+  }
+  FIRN_TRY(update->commit());
+  return problems;
+}
+
+}  // namespace firn::repo
