@@ -26,9 +26,18 @@ class CountedLock {
   CountedLock(const CountedLock&) = delete;
   CountedLock& operator=(const CountedLock&) = delete;
   ~CountedLock() { --locks_held; }
-  std::unique_lock<std::mutex>& get() { return lock_; }
+  /// Calls `wait` with the lock, which gives it up for as long as it waits.
+  template <class Wait>
+  auto while_released(Wait wait) {
+    --locks_held;
+    const Recount recount;
+    return wait(lock_);
+  }
 
  private:
+  struct Recount {
+    ~Recount() { ++locks_held; }
+  };
   std::unique_lock<std::mutex> lock_;
 };
 }  // namespace internal
@@ -69,14 +78,14 @@ class Monitor {
     template <class Predicate>
     void wait(Predicate predicate) {
       while (!predicate(std::as_const(*value_))) {
-        condition_.wait(lock_.get());
+        lock_.while_released([&](auto& lock) { condition_.wait(lock); });
       }
     }
     /// False when `deadline` came first.
     template <class Predicate>
     bool wait_until(SteadyTime deadline, Predicate predicate) {
       while (!predicate(std::as_const(*value_))) {
-        if (!condition_.wait_until(lock_.get(), deadline)) {
+        if (!lock_.while_released([&](auto& lock) { return condition_.wait_until(lock, deadline); })) {
           return predicate(std::as_const(*value_));
         }
       }

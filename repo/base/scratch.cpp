@@ -26,6 +26,9 @@ class UnlinkedFile final : public ScratchFile {
     return {};
   }
   Result<> read_at(std::uint64_t offset, MutableBytes out) override {
+    if (offset > size() || out.size() > size() - offset) {
+      return fail(ErrorCode::Corrupt, "read of " + where_ + ": it ends too early");
+    }
     return read_exactly_at(file_.get(), offset, out, where_);
   }
   std::uint64_t size() const override { return size_.load(std::memory_order_acquire); }
