@@ -31,21 +31,40 @@ struct Metadata {
   std::span<const scan::Xattr> xattrs;
 };
 
+/// What could not be set, one line for each thing: "owner 0:0: Operation not permitted". Empty = a full
+/// success.
+using Shortfalls = std::vector<std::string>;
+
 /// A file that is being written.
 class TargetFile {
  public:
   virtual ~TargetFile() = default;
-  /// Sets the size and, when not `sparse`, reserves the blocks. Errors: Exhausted.
+  /// Before the first byte: sets those of the inode flags that work on an empty file only (no copy on write,
+  /// compression). Best effort: finish() reports what is missing in the end.
+  virtual void prepare(std::uint32_t inode_flags) = 0;
+  /// Sets the size, growing or cutting, and when not `sparse` reserves the blocks where the file system can.
+  /// Errors: Exhausted.
   virtual Result<> allocate(std::uint64_t size_bytes, bool sparse) = 0;
   virtual Result<> write_at(std::uint64_t offset, ByteView bytes) = 0;
+  /// Reads at most out.size() bytes; 0 = end of file.
   virtual Result<std::size_t> read_at(std::uint64_t offset, MutableBytes out) = 0;
-  /// Makes [offset, offset+length) a hole.
+  /// As scan::SourceFile::next_data.
+  virtual Result<std::optional<scan::Extent>> next_data(std::uint64_t offset) = 0;
+  /// Makes [offset, offset+length) a hole, or zeros where the file system has no holes. Never changes the
+  /// size.
   virtual Result<> punch(std::uint64_t offset, std::uint64_t length) = 0;
-  /// Owner, mode, attributes, times, flags, in the order that keeps them all (chown clears suid and
-  /// capabilities). What could not be set is returned as text, one line each; an empty list is a full
-  /// success.
-  virtual Result<std::vector<std::string>> finish(const Metadata& metadata) = 0;
+  /// After the last byte: owner, mode, attributes, times, project, flags, in the order that keeps them all
+  /// (writing and chown clear suid and capabilities). Attributes that `metadata` does not name go. An owner
+  /// that cannot be set takes suid and sgid with it. Make hard links before: an immutable file takes none.
+  virtual Result<Shortfalls> finish(const Metadata& metadata) = 0;
   virtual Result<scan::Stat> stat() = 0;
+};
+
+/// What open_file is to do.
+enum class Access : std::uint8_t {
+  Read,         // open what is there, for reading
+  Write,        // open what is there, for writing in place
+  WriteOrMake,  // the same, or make it (0600)
 };
 
 class TargetDir {
@@ -56,29 +75,36 @@ class TargetDir {
   /// Makes `name` as a directory (0700 until finish), or opens it where it is one already. Errors: Exists
   /// (something else is there).
   virtual Result<std::unique_ptr<TargetDir>> make_dir(const std::string& name) = 0;
+  /// Errors: NotFound, Exists (no directory).
   virtual Result<std::unique_ptr<TargetDir>> open_dir(const std::string& name) = 0;
-  /// Opens a regular file for writing in place; makes it (0600) when `create`. Never through a link. Its
-  /// immutable and append-only flags are taken off. Errors: Exists (something else is there), NotFound.
-  virtual Result<std::unique_ptr<TargetFile>> open_file(const std::string& name, bool create) = 0;
-  /// Makes a symbolic link, fifo, socket, or device node with its metadata. Returns what could not be set.
-  /// Errors: Exists, Denied (a device without the right to make one), Invalid (a regular file or directory).
-  virtual Result<std::vector<std::string>> make_special(const std::string& name, const Metadata& metadata,
-                                                        const std::string& link_target,
-                                                        std::uint64_t rdev) = 0;
-  /// Hard link `name` to `existing` below the same root.
+  /// Opens a regular file, never through a link, and never anything else. For writing, its immutable and
+  /// append-only flags are taken off, and it must have one name only: another name of it could lie outside.
+  /// Errors: NotFound, Exists (something else is there, or it has other names: remove it first).
+  virtual Result<std::unique_ptr<TargetFile>> open_file(const std::string& name, Access access) = 0;
+  /// Makes a symbolic link, fifo, socket, or device node with its metadata. Errors: Exists, Denied (a device
+  /// without the right to make one), Invalid (a regular file or directory).
+  virtual Result<Shortfalls> make_special(const std::string& name, const Metadata& metadata,
+                                          const std::string& link_target, std::uint64_t rdev) = 0;
+  /// The same metadata for a link or special file that is there already. Errors: NotFound, Exists (it has
+  /// another type).
+  virtual Result<Shortfalls> finish_special(const std::string& name, const Metadata& metadata) = 0;
+  /// Hard link `name` to `existing_name` below the same root. Errors: Exists, NotFound.
   virtual Result<> link(const std::string& name, TargetDir& existing_dir,
                         const std::string& existing_name) = 0;
   /// Removes `name`, with everything below it when it is a directory, in bounded memory; links are not
-  /// followed and mount points not entered. Immutable and append-only flags are taken off first.
+  /// followed and mount points not entered. Immutable and append-only flags are taken off first. Errors:
+  /// NotFound, Denied, Unavailable (busy: a mount point).
   virtual Result<> remove(const std::string& name) = 0;
   /// As scan::SourceDir::list.
   virtual Result<> list(const std::function<Result<>(std::span<const scan::ListedName> batch)>& visit) = 0;
   virtual Result<std::string> read_link(const std::string& name) = 0;
+  /// As the members of scan::SourceDir with these names.
   virtual Result<std::vector<scan::Xattr>> xattrs(const std::string& name, format::FileType type) = 0;
   virtual Result<scan::Attributes> attributes(const std::string& name, format::FileType type) = 0;
-  /// Metadata of this directory itself, once everything below it is done. Returns what could not be set.
-  virtual Result<std::vector<std::string>> finish(const Metadata& metadata) = 0;
+  /// Metadata of this directory itself, once everything below it is done.
+  virtual Result<Shortfalls> finish(const Metadata& metadata) = 0;
   virtual Result<scan::Stat> stat_self() = 0;
+  /// Puts everything that was written to this file system on stable storage.
   virtual Result<> sync() = 0;
 };
 

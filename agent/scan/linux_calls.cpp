@@ -202,7 +202,8 @@ Result<base::FileDescriptor> open_below(int dir_fd, const std::string& name, int
   if (!is_plain_name(name)) {
     return fail(ErrorCode::Invalid, "open " + printable(name) + ": not a name that can stand in a directory");
   }
-  const int wanted = flags | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY;
+  // openat2 refuses O_PATH together with flags that mean nothing to it.
+  const int wanted = flags | O_NOFOLLOW | O_CLOEXEC | ((flags & O_PATH) != 0 ? 0 : O_NOCTTY);
   int fd = retry_interrupted([&] { return open_once(dir_fd, name.c_str(), wanted, mode); });
   if (fd < 0 && errno == EPERM && (flags & O_NOATIME) != 0) {
     fd = retry_interrupted([&] { return open_once(dir_fd, name.c_str(), wanted & ~O_NOATIME, mode); });
@@ -362,6 +363,13 @@ Result<std::vector<Xattr>> xattrs_of_fd(int fd) {
        [fd](const char* name, void* value, std::size_t size) { return ::fgetxattr(fd, name, value, size); }});
 }
 
+Result<std::vector<Xattr>> xattrs_of_path(const std::string& path) {
+  return read_xattrs({[&](char* list, std::size_t size) { return ::listxattr(path.c_str(), list, size); },
+                      [&](const char* name, void* value, std::size_t size) {
+                        return ::getxattr(path.c_str(), name, value, size);
+                      }});
+}
+
 Result<std::vector<Xattr>> xattrs_below(int dir_fd, const std::string& name) {
   if (!is_plain_name(name)) {
     return fail(ErrorCode::Invalid, "attributes of " + printable(name) + ": not a plain name");
@@ -391,6 +399,23 @@ Attributes attributes_of_fd(int fd) {
     attributes.project_id = extended.fsx_projid;
   }
   return attributes;
+}
+
+Result<Attributes> attributes_below(int dir_fd, const std::string& name, FileType type) {
+  if (name.empty()) {
+    return attributes_of_fd(dir_fd);
+  }
+  if (type != FileType::Regular && type != FileType::Directory) {
+    return Attributes{};  // opening a device or fifo to ask it for flags could do something
+  }
+  auto fd = open_below(dir_fd, name, O_RDONLY | O_NONBLOCK | O_NOATIME);
+  if (!fd && fd.error().code == ErrorCode::Denied) {
+    return Attributes{};
+  }
+  if (!fd) {
+    return Failure(std::move(fd).error());
+  }
+  return attributes_of_fd(fd->get());
 }
 
 Result<std::optional<Extent>> next_data_of_fd(int fd, std::uint64_t offset) {

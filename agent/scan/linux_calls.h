@@ -47,12 +47,17 @@ std::string proc_path(int dir_fd, std::string_view name);
 /// The attributes that are kept (is_kept_xattr), sorted by name; empty where there are none or the file
 /// system has no such thing.
 Result<std::vector<Xattr>> xattrs_of_fd(int fd);
+/// `path` as proc_path gives it for a descriptor without a name: the inode itself, also when it is a link.
+Result<std::vector<Xattr>> xattrs_of_path(const std::string& path);
 Result<std::vector<Xattr>> xattrs_below(int dir_fd, const std::string& name);
 /// user, security, trusted and btrfs attributes, and POSIX ACLs.
 bool is_kept_xattr(std::string_view name);
 
 /// Inode flags and project id of an open regular file or directory; 0 where the file system has none.
 Attributes attributes_of_fd(int fd);
+/// Of `name`, or of `dir_fd` itself when it is empty. Not asked for: what is neither file nor directory (then
+/// nothing is opened), and what may not be opened.
+Result<Attributes> attributes_below(int dir_fd, const std::string& name, FileType type);
 
 /// The next range of data at or after `offset`; the whole rest where holes cannot be asked for.
 Result<std::optional<Extent>> next_data_of_fd(int fd, std::uint64_t offset);

@@ -82,20 +82,7 @@ class LinuxSourceDir final : public SourceDir {
   }
 
   Result<Attributes> attributes(const std::string& name, FileType type) override {
-    if (name.empty()) {
-      return attributes_of_fd(fd_.get());
-    }
-    if (type != FileType::Regular && type != FileType::Directory) {
-      return Attributes{};  // opening a device or fifo to ask it for flags could do something
-    }
-    auto fd = open_below(fd_.get(), name, kReadFlags);
-    if (!fd && fd.error().code == ErrorCode::Denied) {
-      return Attributes{};
-    }
-    if (!fd) {
-      return Failure(std::move(fd).error());
-    }
-    return attributes_of_fd(fd->get());
+    return attributes_below(fd_.get(), name, type);
   }
 
  private:
