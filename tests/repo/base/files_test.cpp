@@ -11,12 +11,12 @@
 
 #include "repo/base/cgroup_limits.h"
 #include "repo/base/scratch.h"
-#include "tests/support/temp_directory.h"
+#include "tests/support/temp_dir.h"
 
 namespace firn::base {
 namespace {
 
-using testsupport::TempDirectory;
+using test::TempDir;
 
 void write_text(const std::string& path, std::string_view text) {
   std::filesystem::create_directories(parent_path(path));
@@ -24,7 +24,7 @@ void write_text(const std::string& path, std::string_view text) {
 }
 
 TEST(ReadFile, GivesTheWholeFileUpToItsBound) {
-  const TempDirectory directory;
+  const TempDir directory;
   for (const std::size_t size : {0U, 1U, 4095U, 4096U, 70'000U, 200'000U}) {
     SCOPED_TRACE(size);
     const std::string path = directory.path() + "/file";
@@ -53,7 +53,7 @@ TEST(ReadFile, NamesWhatIsMissing) {
 }
 
 TEST(ReplaceFile, PutsTheNewContentInPlaceAndLeavesNothingElse) {
-  const TempDirectory directory;
+  const TempDir directory;
   const std::string path = directory.path() + "/state";
   ASSERT_TRUE(replace_file(path, as_bytes("old")).has_value());
   ASSERT_TRUE(replace_file(path, as_bytes("new"), 0640).has_value());
@@ -65,7 +65,7 @@ TEST(ReplaceFile, PutsTheNewContentInPlaceAndLeavesNothingElse) {
 }
 
 TEST(ReplaceFile, LeavesTheOldContentWhenItFails) {
-  const TempDirectory directory;
+  const TempDir directory;
   const std::string path = directory.path() + "/state";
   std::filesystem::create_directories(path + "/not-empty");
   const auto replaced = replace_file(path, as_bytes("new"));
@@ -75,7 +75,7 @@ TEST(ReplaceFile, LeavesTheOldContentWhenItFails) {
 }
 
 TEST(MakeDirectories, MakesWhatIsMissingAndTakesWhatIsThere) {
-  const TempDirectory directory;
+  const TempDir directory;
   const std::string path = directory.path() + "/a/b/c";
   ASSERT_TRUE(make_directories(path).has_value());
   ASSERT_TRUE(make_directories(path).has_value());
@@ -97,7 +97,7 @@ TEST(ParentPath, IsTheDirectoryPart) {
 }
 
 TEST(ReadExactlyAt, SaysWhenTheFileEnds) {
-  const TempDirectory directory;
+  const TempDir directory;
   const std::string path = directory.path() + "/file";
   write_text(path, "0123456789");
   const auto file = open_at(AT_FDCWD, path, O_RDONLY);
@@ -121,7 +121,7 @@ TEST(FileDescriptor, ClosesWhatItOwnsOnce) {
 
 class BothScratches : public testing::TestWithParam<bool> {
  protected:
-  TempDirectory directory_;
+  TempDir directory_;
   std::unique_ptr<Scratch> scratch_ = GetParam()
                                           ? std::unique_ptr<Scratch>(new DirectoryScratch(directory_.path()))
                                           : std::unique_ptr<Scratch>(new MemoryScratch());
@@ -151,7 +151,7 @@ TEST_P(BothScratches, RefuseToReadBeyondTheEnd) {
 }
 
 TEST(DirectoryScratch, LeavesNoName) {
-  const TempDirectory directory;
+  const TempDir directory;
   const auto file = DirectoryScratch(directory.path()).create();
   ASSERT_TRUE(file.has_value());
   ASSERT_TRUE((*file)->append(as_bytes("secret")).has_value());
@@ -174,7 +174,7 @@ class Cgroups : public testing::Test {
   }
   void control(const std::string& file, std::string_view text) { write_text(directory_.path() + file, text); }
 
-  TempDirectory directory_;
+  TempDir directory_;
 };
 
 TEST_F(Cgroups, V2GivesTheSmallestLimitOfAllLevels) {
