@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "repo/base/check.h"
+#include "repo/format/limits.h"
 
 namespace firn::repo {
 namespace {

@@ -69,11 +69,10 @@ class Keyring {
   }
   const format::KeySecrets& secrets() const { return secrets_; }
 
-  /// Reads every certificate and revocation under keys/ and keeps those that verify; the rest is ignored.
-  Result<> load_keys(store::ObjectStore& store);
-  /// The roles of the own key, from its certificate. Errors: WrongKey (no valid certificate: revoked or
-  /// forged).
-  Result<> settle_own_roles(base::WallTime now);
+  /// Reads every certificate and revocation in `listing` and keeps those that verify; the rest is ignored.
+  /// The own roles come from the own certificate. Errors: WrongKey (it has none that is valid), and those of
+  /// the store.
+  Result<> load_keys(store::ObjectStore& store, const KeyListing& listing);
 
   /// Keys that hold a valid certificate, in order of kid.
   std::vector<KnownKey> keys() const;
@@ -84,12 +83,12 @@ class Keyring {
   /// Sessions of a revoked key whose snapshots still count; null when the key is not revoked.
   const std::vector<format::SessionId>* sessions_kept(const format::KeyId& kid) const;
 
-  /// True iff `object` was signed, as `name`, by a key that holds one of `roles` (whatever its validity in
-  /// time: objects written before an expiry stay valid).
-  bool signed_by_role(std::string_view name, const format::SignedBody& object, format::Roles roles) const;
+  /// True iff `object` was signed, as `name`, by a key whose roles may write objects of its kind (whatever
+  /// the key's validity in time: objects written before an expiry stay valid).
+  bool signed_by_who_may(std::string_view name, const format::SignedBody& object) const;
 
  private:
-  void consider_cert(const format::CertName& name, ByteView bytes);
+  std::optional<format::Cert> verified_cert(const format::CertName& name, ByteView bytes) const;
 
   format::KeySecrets secrets_;
   format::Config config_;

@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "repo/format/limits.h"
+
 namespace firn::repo {
 namespace {
 constexpr kv::TableId kObjects{0};

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <utility>
 
+#include "crypto/aead.h"
+#include "crypto/digest.h"
 #include "repo/base/check.h"
+#include "repo/format/limits.h"
 
 namespace firn::repo {
 namespace {
@@ -55,6 +58,11 @@ Result<format::Config> load_config(store::ObjectStore& store, const std::vector<
     }
   }
   return Failure(std::move(*problem));
+}
+
+/// The key of what this program keeps beside the repository. No stored object uses it.
+crypto::Digest local_key(const format::MetaKey& meta) {
+  return crypto::hmac_sha256(meta.bytes(), as_bytes("firn/local/state"));
 }
 
 Result<> refuse_unknown_features(const format::Config& config) {
@@ -170,6 +178,28 @@ Result<format::OpenedObject> Repository::open_sealed(const format::ObjectName& n
                                         ", which may not write such objects here");
   }
   return object;
+}
+
+Bytes Repository::seal_local(std::string_view purpose, ByteView plain) const {
+  const auto nonce = services_.rng.bytes<crypto::kAeadNonceBytes>();
+  Bytes sealed(nonce.begin(), nonce.end());
+  sealed.resize(nonce.size() + plain.size() + crypto::kAeadTagBytes);
+  crypto::aes256gcm_seal(local_key(keys_->meta()), nonce, as_bytes(purpose), plain,
+                         MutableBytes(sealed).subspan(nonce.size()));
+  return sealed;
+}
+
+Result<Bytes> Repository::open_local(std::string_view purpose, ByteView sealed) const {
+  constexpr std::size_t kNonce = crypto::kAeadNonceBytes;
+  if (sealed.size() < kNonce + crypto::kAeadTagBytes) {
+    return fail(ErrorCode::Corrupt, "local state is torn");
+  }
+  Bytes plain(sealed.size() - kNonce - crypto::kAeadTagBytes);
+  if (!crypto::aes256gcm_open(local_key(keys_->meta()), sealed.first<kNonce>(), as_bytes(purpose),
+                              sealed.subspan(kNonce), plain)) {
+    return fail(ErrorCode::Corrupt, "local state does not open: it is torn or of another repository");
+  }
+  return plain;
 }
 
 Result<format::OpenedObject> Repository::get_sealed(const format::ObjectName& name) const {

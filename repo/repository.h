@@ -52,6 +52,11 @@ class Repository {
   /// GETs, opens and verifies. Errors: NotFound, Corrupt, and those of the store.
   Result<format::OpenedObject> get_sealed(const format::ObjectName& name) const;
 
+  /// Seals bytes for a local file that only who opens this repository may read; `purpose` separates uses.
+  Bytes seal_local(std::string_view purpose, ByteView plain) const;
+  /// Errors: Corrupt.
+  Result<Bytes> open_local(std::string_view purpose, ByteView sealed) const;
+
  private:
   Repository(const Services& services, store::ObjectStore& store, format::Config config,
              std::unique_ptr<Keyring> keys)

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "repo/base/check.h"
+#include "repo/format/capability.h"
 #include "repo/pack_uploader.h"
 
 namespace firn::repo {
