@@ -20,6 +20,8 @@ struct ExtendedAttribute {
 Result<Bytes> encode_xattrs(std::vector<ExtendedAttribute> attributes);
 /// Errors: Corrupt.
 Result<std::vector<ExtendedAttribute>> parse_xattrs(ByteView blob);
+/// Whether parse_xattrs would succeed, without building anything.
+bool xattrs_are_valid(ByteView blob);
 
 /// A range of a file that reads as zeros and has no storage.
 struct Hole {

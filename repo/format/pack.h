@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "crypto/leaf_hash.h"
+#include "repo/base/codec.h"
 #include "repo/base/result.h"
 #include "repo/format/chunk.h"
 #include "repo/format/ids.h"
@@ -44,6 +45,9 @@ struct PackEntry {
   bool operator==(const PackEntry&) const = default;
 };
 inline constexpr std::uint32_t kPackEntryBytes = 46;
+void encode_pack_entry(const PackEntry& entry, Bytes& out);
+/// Fails `in` unless the entry's shape is valid.
+void parse_pack_entry(base::Reader& in, PackEntry& entry);
 
 /// True iff the entries of a pack of `kind` and `pack_bytes` are in order, do not overlap, lie inside it and
 /// have valid shapes and types that its kind may hold, refs pages last. Says nothing about equal ids.
@@ -100,6 +104,8 @@ class PackBuilder {
   FinishedPack finish(Padding padding, const MetaKey& meta, const PackRandom& random) &&;
 
  private:
+  void hash_what_is_complete();
+
   PackKind kind_;
   RepositoryId repository_;
   std::uint32_t pack_size_;
