@@ -2,6 +2,7 @@
 // else owns.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "repo/store/object_store.h"
@@ -12,6 +13,8 @@ class ForwardingStore : public store::ObjectStore {
  public:
   /// `inner` must outlive this store.
   explicit ForwardingStore(store::ObjectStore& inner) : inner_(inner) {}
+  ForwardingStore(const ForwardingStore&) = delete;
+  ForwardingStore& operator=(const ForwardingStore&) = delete;
 
   store::Outcome put(const store::ObjectName& name, ByteView bytes, store::PutOptions options = {}) override {
     return inner_.put(name, bytes, options);
@@ -35,5 +38,10 @@ class ForwardingStore : public store::ObjectStore {
  protected:
   store::ObjectStore& inner_;
 };
+
+/// A client of a store that somebody else owns.
+inline std::unique_ptr<store::ObjectStore> client_of(store::ObjectStore& store) {
+  return std::make_unique<ForwardingStore>(store);
+}
 
 }  // namespace firn::test

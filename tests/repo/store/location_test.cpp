@@ -1,0 +1,74 @@
+// How people write where a repository is.
+#include "repo/store/location.h"
+
+#include <gtest/gtest.h>
+
+#include "tests/support/temp_dir.h"
+
+namespace firn::store {
+namespace {
+
+TEST(Location, TellsPathsFromSchemes) {
+  struct Case {
+    const char* url;
+    Location::Kind kind;
+    const char* text;
+  };
+  const Case cases[] = {
+      {"/backup/repo", Location::Kind::Local, "/backup/repo"},
+      {"relative/repo", Location::Kind::Local, "relative/repo"},
+      {"local:/backup/repo", Location::Kind::Local, "/backup/repo"},
+      {"local:relative", Location::Kind::Local, "relative"},
+      {"./with:colon", Location::Kind::Local, "./with:colon"},
+      {"/with:colon", Location::Kind::Local, "/with:colon"},
+      {"local:s3:", Location::Kind::Local, "s3:"},
+      {"s3:http://127.0.0.1:7480/bucket/prefix", Location::Kind::S3, "http://127.0.0.1:7480/bucket/prefix"},
+      {"s3://bucket/prefix", Location::Kind::S3, "//bucket/prefix"},
+  };
+  for (const Case& c : cases) {
+    SCOPED_TRACE(c.url);
+    const auto location = parse_location(c.url);
+    ASSERT_TRUE(location.has_value()) << location.error().message;
+    EXPECT_EQ(location->kind, c.kind);
+    EXPECT_EQ(location->text, c.text);
+  }
+}
+
+TEST(Location, RefusesWhatNobodyKnows) {
+  using namespace std::string_view_literals;
+  for (const std::string_view url :
+       {""sv, "local:"sv, "s3:"sv, "rest:http://host/"sv, "sftp:user@host:/x"sv, "b2:bucket"sv, "/a\0b"sv}) {
+    SCOPED_TRACE(url);
+    const auto location = parse_location(url);
+    ASSERT_FALSE(location.has_value());
+    EXPECT_EQ(location.error().code, ErrorCode::Invalid);
+  }
+}
+
+class OpenStore : public testing::Test {
+ protected:
+  base::ThreadExecutor executor_{1};
+  base::SystemRng rng_;
+  StoreSeams seams_{executor_, rng_};
+  test::TempDir directory_;
+};
+
+TEST_F(OpenStore, OpensADirectoryThatInitMade) {
+  const std::string path = directory_.path("repository");
+  EXPECT_EQ(open_store(path, {}, seams_).error().code, ErrorCode::NotFound);
+  ASSERT_TRUE(init_store(path, {}, seams_).has_value());
+  const auto store = open_store("local:" + path, {}, seams_);
+  ASSERT_TRUE(store.has_value());
+  EXPECT_EQ((*store)->describe(), path);
+}
+
+TEST_F(OpenStore, SaysThatS3ComesLater) {
+  for (const auto& result : {open_store("s3://bucket", {}, seams_), init_store("s3://bucket", {}, seams_)}) {
+    ASSERT_FALSE(result.has_value());
+    EXPECT_EQ(result.error().code, ErrorCode::Unsupported);
+    EXPECT_NE(result.error().message.find("s3://bucket"), std::string::npos);
+  }
+}
+
+}  // namespace
+}  // namespace firn::store
