@@ -1,11 +1,10 @@
 // Leaf digests and AES-256-GCM on each implementation: what a core does with one chunk.
 //
-// Sizes: a tree page (64 KiB), the default average chunk (256 KiB), one that leaves vector lanes empty
-// (320 KiB), a full chunk (1 MiB). bytes_per_second is of one thread.
+// Sizes: one leaf (16 KiB), a tree page (64 KiB), the default average chunk (256 KiB), one that leaves vector
+// lanes empty (320 KiB), a full chunk (1 MiB). bytes_per_second is of one thread.
 #include <benchmark/benchmark.h>
 
 #include <array>
-#include <string>
 #include <vector>
 
 #include "crypto/aead.h"
@@ -15,8 +14,6 @@
 
 namespace firn::crypto {
 namespace {
-
-constexpr std::int64_t kSizesBytes[] = {16 << 10, 64 << 10, 256 << 10, 320 << 10, 1 << 20};
 
 std::vector<std::byte> some_bytes(std::int64_t size_bytes) {
   std::vector<std::byte> bytes(static_cast<std::size_t>(size_bytes));
@@ -45,7 +42,7 @@ void leaf_digests_of_one_chunk(benchmark::State& state, Implementation implement
   }
   const auto bytes = some_bytes(state.range(0));
   std::vector<Digest> digests;
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     leaf_digests(bytes, digests);
     benchmark::DoNotOptimize(digests.data());
   }
@@ -61,7 +58,7 @@ void seal_with_a_new_key(benchmark::State& state, Implementation implementation)
   std::array<std::byte, 32> key{};
   const std::array<std::byte, 12> nonce{};
   const std::array<std::byte, 64> aad{};
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     key[0] ^= std::byte{1};
     aes256gcm_seal(key, nonce, aad, plaintext, sealed);
     benchmark::DoNotOptimize(sealed.data());
@@ -79,7 +76,7 @@ void open_sealed(benchmark::State& state, Implementation implementation) {
   const std::array<std::byte, 12> nonce{};
   const std::array<std::byte, 64> aad{};
   aes256gcm_seal(key, nonce, aad, plaintext, sealed);
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     if (!aes256gcm_open(key, nonce, aad, sealed, plaintext)) {
       state.SkipWithError("did not open");
     }
@@ -90,35 +87,28 @@ void open_sealed(benchmark::State& state, Implementation implementation) {
 void three_macs_of_a_chunk(benchmark::State& state) {
   const std::array<std::byte, 32> key{};
   const std::vector<std::byte> digests(16 * sizeof(Digest));
-  for (auto _ : state) {
+  while (state.KeepRunning()) {
     const Digest capability = hmac_sha256(key, digests);
     benchmark::DoNotOptimize(hmac_sha256(capability, label_bytes("firn/id")));
     benchmark::DoNotOptimize(hmac_sha256(capability, label_bytes("firn/key")));
   }
 }
 
-void register_all() {
-  for (const auto implementation : {Implementation::OpenSsl, Implementation::IpsecMb}) {
-    const std::string suffix = "/" + std::string(to_string(implementation));
-    const auto add = [&](const char* name, auto function) {
-      auto* const added = benchmark::RegisterBenchmark((name + suffix).c_str(), function, implementation);
-      for (const std::int64_t size_bytes : kSizesBytes) {
-        added->Arg(size_bytes);
-      }
-    };
-    add("leaf_digests", leaf_digests_of_one_chunk);
-    add("seal", seal_with_a_new_key);
-    add("open", open_sealed);
+void sizes(benchmark::internal::Benchmark* benchmark) {
+  for (const std::int64_t size_bytes : {16 << 10, 64 << 10, 256 << 10, 320 << 10, 1 << 20}) {
+    benchmark->Arg(size_bytes);
   }
-  benchmark::RegisterBenchmark("three_macs_of_a_chunk", three_macs_of_a_chunk);
 }
+
+BENCHMARK_CAPTURE(leaf_digests_of_one_chunk, openssl, Implementation::OpenSsl)->Apply(sizes);
+BENCHMARK_CAPTURE(leaf_digests_of_one_chunk, ipsec_mb, Implementation::IpsecMb)->Apply(sizes);
+BENCHMARK_CAPTURE(seal_with_a_new_key, openssl, Implementation::OpenSsl)->Apply(sizes);
+BENCHMARK_CAPTURE(seal_with_a_new_key, ipsec_mb, Implementation::IpsecMb)->Apply(sizes);
+BENCHMARK_CAPTURE(open_sealed, openssl, Implementation::OpenSsl)->Apply(sizes);
+BENCHMARK_CAPTURE(open_sealed, ipsec_mb, Implementation::IpsecMb)->Apply(sizes);
+BENCHMARK(three_macs_of_a_chunk);
 
 }  // namespace
 }  // namespace firn::crypto
 
-int main(int argc, char** argv) {
-  firn::crypto::register_all();
-  benchmark::Initialize(&argc, argv);
-  benchmark::RunSpecifiedBenchmarks();
-  benchmark::Shutdown();
-}
+BENCHMARK_MAIN();

@@ -27,6 +27,13 @@ const Kernel& openssl_kernel();
 /// What it returns has not been tested against the other kernel yet (crypto/kernels.cpp does that).
 const Kernel* ipsec_mb_kernel();
 
+/// Processors with less than this one may have.
+enum class ProcessorTier : std::uint8_t { BestWithoutSha, Avx2WithSha, Avx2WithoutSha };
+
+/// For tests: the libipsec-mb kernel's hash_leaves as it runs on a lesser processor. False, nothing done:
+/// this processor lacks AVX2, or libipsec-mb is not built in.
+bool hash_leaves_like(ProcessorTier tier, std::span<const ByteView> leaves, std::span<Digest> digests);
+
 /// The self-test: true iff `other` gives the bytes of `trusted` for lengths around every block, lane and leaf
 /// border, and opens what was sealed and nothing else. Takes about a millisecond.
 bool kernels_agree(const Kernel& trusted, const Kernel& other);

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 
 #include "crypto/detail/check.h"
 #include "crypto/detail/kernel.h"
@@ -19,12 +20,14 @@ namespace {
 
 using Manager = std::unique_ptr<IMB_MGR, FreeWith<free_mb_mgr>>;
 
-Manager new_manager(void (*initialise)(IMB_MGR*)) {
-  Manager manager(alloc_mb_mgr(0));
+Manager new_manager(std::uint64_t flags, void (*initialise)(IMB_MGR*)) {
+  Manager manager(alloc_mb_mgr(flags));
   CRYPTO_CHECK(manager != nullptr);
   initialise(manager.get());
   return manager;
 }
+
+void best_for_this_processor(IMB_MGR* manager) { init_mb_mgr_auto(manager, nullptr); }
 
 bool has(std::uint64_t features, std::uint64_t wanted) { return (features & wanted) == wanted; }
 
@@ -33,17 +36,17 @@ bool has(std::uint64_t features, std::uint64_t wanted) { return (features & want
 /// µs, a pair of leaves in the SHA instructions of the SSE manager 11 µs, one leaf in OpenSSL 9 µs with the
 /// SHA instructions and 24 µs without, a pass of 8 AVX2 lanes 83 µs.
 struct ThreadManagers {
-  Manager wide = new_manager([](IMB_MGR* manager) { init_mb_mgr_auto(manager, nullptr); });
+  Manager wide;
   Manager pairs;  // only where the SHA instructions beat a half-empty pass of the wide manager
   std::size_t wide_lanes = 4;
   std::size_t remainder_max = 1;  // up to so many leaves do not go to the wide manager
 
-  ThreadManagers() {
+  explicit ThreadManagers(Manager manager) : wide(std::move(manager)) {
     const bool sha_instructions = has(wide->features, IMB_FEATURE_SHANI);
     if (wide->used_arch == IMB_ARCH_AVX512) {
       wide_lanes = 16;
       if (sha_instructions) {
-        pairs = new_manager(init_mb_mgr_sse);
+        pairs = new_manager(0, init_mb_mgr_sse);
         remainder_max = 8;
       }
     } else if (sha_instructions) {
@@ -57,7 +60,7 @@ struct ThreadManagers {
 
 /// The calling thread's managers. The reference must not outlive the call that asked for it.
 ThreadManagers& managers() {
-  thread_local ThreadManagers of_this_thread;
+  thread_local ThreadManagers of_this_thread(new_manager(0, best_for_this_processor));
   return of_this_thread;
 }
 
@@ -89,8 +92,7 @@ void hash_in_lanes(IMB_MGR* manager, std::span<const ByteView> leaves, std::span
   CRYPTO_CHECK(completed == leaves.size());
 }
 
-void hash_leaves(std::span<const ByteView> leaves, std::span<Digest> digests) {
-  ThreadManagers& own = managers();
+void hash_leaves_with(ThreadManagers& own, std::span<const ByteView> leaves, std::span<Digest> digests) {
   while (leaves.size() > own.remainder_max) {
     const std::size_t count = std::min(leaves.size(), own.wide_lanes);
     hash_in_lanes(own.wide.get(), leaves.first(count), digests.first(count));
@@ -102,6 +104,10 @@ void hash_leaves(std::span<const ByteView> leaves, std::span<Digest> digests) {
   } else {
     openssl_kernel().hash_leaves(leaves, digests);
   }
+}
+
+void hash_leaves(std::span<const ByteView> leaves, std::span<Digest> digests) {
+  hash_leaves_with(managers(), leaves, digests);
 }
 
 /// A key schedule that is wiped when it goes.
@@ -150,6 +156,18 @@ bool open(Key256View key, NonceView nonce, ByteView aad, ByteView ciphertext,
 }
 
 }  // namespace
+
+bool hash_leaves_like(ProcessorTier tier, std::span<const ByteView> leaves, std::span<Digest> digests) {
+  if (!has(managers().wide->features, IMB_CPUFLAGS_AVX2)) {
+    return false;
+  }
+  const bool sha_instructions = tier == ProcessorTier::Avx2WithSha;
+  ThreadManagers lesser(
+      new_manager(sha_instructions ? 0 : IMB_FLAG_SHANI_OFF,
+                  tier == ProcessorTier::BestWithoutSha ? best_for_this_processor : init_mb_mgr_avx2));
+  hash_leaves_with(lesser, leaves, digests);
+  return true;
+}
 
 const Kernel* ipsec_mb_kernel() {
   static constexpr Kernel kernel{.hash_leaves = hash_leaves, .seal = seal, .open = open};

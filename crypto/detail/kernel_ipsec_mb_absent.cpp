@@ -5,4 +5,6 @@ namespace firn::crypto::detail {
 
 const Kernel* ipsec_mb_kernel() { return nullptr; }
 
+bool hash_leaves_like(ProcessorTier, std::span<const ByteView>, std::span<Digest>) { return false; }
+
 }  // namespace firn::crypto::detail

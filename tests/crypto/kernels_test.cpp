@@ -81,6 +81,29 @@ TEST(SelfTest, RefusesKernelsThatAreWrong) {
   }
 }
 
+TEST(IpsecMbKernel, HashesTheSameOnLesserProcessors) {
+  std::vector<std::byte> bytes(kLeafBytes);
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = std::byte(i * 2654435761u >> 24 & 0xff);
+  }
+  for (const auto tier : {detail::ProcessorTier::BestWithoutSha, detail::ProcessorTier::Avx2WithSha,
+                          detail::ProcessorTier::Avx2WithoutSha}) {
+    for (std::size_t count = 0; count <= 40; ++count) {
+      std::vector<ByteView> leaves(count, bytes);
+      for (std::size_t i = 0; i < count; i += 3) {
+        leaves[i] = leaves[i].first(1 + i * 400);
+      }
+      std::vector<Digest> found(count);
+      std::vector<Digest> expected(count);
+      if (!detail::hash_leaves_like(tier, leaves, found)) {
+        GTEST_SKIP() << "needs libipsec-mb and AVX2";
+      }
+      right().hash_leaves(leaves, expected);
+      EXPECT_EQ(found, expected) << "tier " << static_cast<int>(tier) << ", " << count << " leaves";
+    }
+  }
+}
+
 TEST(Implementations, OpenSslIsAlwaysAvailable) {
   const Implementation before = select_implementation();
   EXPECT_TRUE(implementation_available(Implementation::OpenSsl));
