@@ -60,13 +60,13 @@ Stop first_pass(const GearTable& table, std::uint32_t limit, std::span<const std
 }  // namespace
 
 GearTable GearTable::from_bytes(std::span<const std::byte, kKeyBytes> key_bytes) {
-  GearTable table;
-  for (std::size_t i = 0; i < table.words_.size(); ++i) {
+  std::array<std::uint32_t, 256> words{};
+  for (std::size_t i = 0; i < words.size(); ++i) {
     for (std::size_t byte = 0; byte < 4; ++byte) {
-      table.words_[i] |= std::to_integer<std::uint32_t>(key_bytes[4 * i + byte]) << (8 * byte);
+      words[i] |= std::to_integer<std::uint32_t>(key_bytes[4 * i + byte]) << (8 * byte);
     }
   }
-  return table;
+  return GearTable(words);
 }
 
 GearScanView::GearScanView(const GearTable& table, const CutRules& rules)

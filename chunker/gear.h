@@ -33,10 +33,12 @@ class GearTable {
   /// K_cut, info "firn/v1/gear". They are as secret as that key's purpose, the borders of chunks.
   static GearTable from_bytes(std::span<const std::byte, kKeyBytes> key_bytes);
 
+  explicit GearTable(const std::array<std::uint32_t, 256>& words) : words_(words) {}
+
   std::uint32_t word(std::byte value) const { return words_[std::to_integer<std::size_t>(value)]; }
 
  private:
-  std::array<std::uint32_t, 256> words_{};
+  std::array<std::uint32_t, 256> words_;
 };
 
 /// An offset in the file where a chunk may end: the byte before `offset` is the chunk's last.
@@ -47,7 +49,8 @@ struct Candidate {
   bool operator==(const Candidate&) const = default;
 };
 
-/// Walks over consecutive bytes and stops at each candidate. Keeps a reference to the table.
+/// Walks over consecutive bytes and stops at each candidate, once restart() said where it begins. Keeps a
+/// reference to the table.
 ///
 /// An offset passes when the hash of the 32 bytes before it (at the file's beginning: of those there are) has
 /// `loose_bits` leading zero bits. It is a candidate when it passes and none of the 31 offsets before it
@@ -72,7 +75,7 @@ class GearScanView {
   std::uint32_t strict_limit_;  // a hash passes when it is smaller
   std::uint32_t loose_limit_;
   std::uint32_t hash_ = 0;
-  std::uint64_t quiet_ = kHashWindowBytes - 1;  // offsets since the last one that passed
+  std::uint64_t quiet_ = 0;  // offsets since the last one that passed
 };
 
 /// Appends the candidates in (block_offset, block_offset + block.size()] to `out`, in order of offset.

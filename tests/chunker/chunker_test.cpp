@@ -25,6 +25,11 @@ constexpr std::uint64_t kSeed = 20260101;
 constexpr CutRules kSmallRules{
     .min_bytes = 256, .normal_bytes = 1024, .max_bytes = 4096, .strict_bits = 12, .loose_bits = 8};
 
+// Candidates as dense as they get (with fewer bits, offsets that pass silence each other): sizes, borders and
+// windows meet in every combination.
+constexpr CutRules kDenseRules{
+    .min_bytes = 64, .normal_bytes = 128, .max_bytes = 512, .strict_bits = 6, .loose_bits = 5};
+
 Offsets cuts_of_stream(const GearTable& table, const CutRules& rules, std::span<const std::byte> file,
                        std::size_t piece_bytes) {
   ChunkerView chunker(table, rules);
@@ -78,15 +83,17 @@ std::vector<Sample> samples() {
 }
 
 TEST(Chunker, EveryFormCutsLikeTheOracle) {
-  for (const std::uint64_t key : {1u, 2u, 3u}) {
-    const GearTable table = data::table(key);
-    for (const auto& [what, bytes] : samples()) {
-      SCOPED_TRACE(what + ", key " + std::to_string(key));
-      const Offsets expected = oracle::cuts(table, kSmallRules, bytes);
-      for (const std::size_t piece_bytes : {1u, 7u, 61u, 62u, 63u, 300u, 4096u, 1'000'000u}) {
-        SCOPED_TRACE(piece_bytes);
-        EXPECT_EQ(cuts_of_stream(table, kSmallRules, bytes, piece_bytes), expected);
-        EXPECT_EQ(cuts_of_blocks(table, kSmallRules, bytes, piece_bytes), expected);
+  for (const CutRules& rules : {kSmallRules, kDenseRules}) {
+    for (const std::uint64_t key : {1u, 2u, 3u}) {
+      const GearTable table = data::table(key);
+      for (const auto& [what, bytes] : samples()) {
+        SCOPED_TRACE(what + ", key " + std::to_string(key) + ", min " + std::to_string(rules.min_bytes));
+        const Offsets expected = oracle::cuts(table, rules, bytes);
+        for (const std::size_t piece_bytes : {1u, 7u, 61u, 62u, 63u, 300u, 4096u, 1'000'000u}) {
+          SCOPED_TRACE(piece_bytes);
+          EXPECT_EQ(cuts_of_stream(table, rules, bytes, piece_bytes), expected);
+          EXPECT_EQ(cuts_of_blocks(table, rules, bytes, piece_bytes), expected);
+        }
       }
     }
   }
@@ -134,14 +141,37 @@ TEST(Candidates, StandAtLeast32BytesApartInAnyData) {
 
   for (const std::uint64_t key : {1u, 2u, 3u, 4u}) {
     std::uint64_t last = 0;
-    constexpr CutRules kDense{
-        .min_bytes = 64, .normal_bytes = 64, .max_bytes = 64, .strict_bits = 2, .loose_bits = 1};
     found.clear();
-    find_candidates(data::table(key), kDense, {}, data::random_bytes(key, 100'000), 0, found);
+    find_candidates(data::table(key), kDenseRules, {}, data::random_bytes(key, 100'000), 0, found);
     for (const Candidate& candidate : found) {
       ASSERT_TRUE(last == 0 || candidate.offset - last >= 32) << "key " << key << " at " << candidate.offset;
       last = candidate.offset;
     }
+  }
+}
+
+TEST(Candidates, HaveAHashBelowTheLimitNotAtIt) {
+  // Zero bytes keep the hash at 2^31, and the byte after them makes it exactly its own word.
+  constexpr std::uint32_t kLoose = 1u << (32 - kSmallRules.loose_bits);
+  constexpr std::uint32_t kStrict = 1u << (32 - kSmallRules.strict_bits);
+  std::array<std::uint32_t, 256> words;
+  words.fill(1u << 31);
+  words[1] = kLoose;
+  words[2] = kLoose - 1;
+  words[3] = kStrict;
+  words[4] = kStrict - 1;
+  const GearTable table(words);
+  for (std::size_t offset = 1; offset <= 9; ++offset) {
+    SCOPED_TRACE(offset);
+    const auto found_after = [&](std::byte last) {
+      Bytes file(offset + 3);
+      file[offset - 1] = last;
+      return candidates_of_block(table, kSmallRules, file, 0, file.size());
+    };
+    EXPECT_THAT(found_after(std::byte{1}), IsEmpty());
+    EXPECT_THAT(found_after(std::byte{2}), ElementsAre(Candidate{.offset = offset, .strict = false}));
+    EXPECT_THAT(found_after(std::byte{3}), ElementsAre(Candidate{.offset = offset, .strict = false}));
+    EXPECT_THAT(found_after(std::byte{4}), ElementsAre(Candidate{.offset = offset, .strict = true}));
   }
 }
 

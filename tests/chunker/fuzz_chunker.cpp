@@ -14,7 +14,7 @@ namespace {
 using namespace firn::chunker;
 
 constexpr CutRules kRules{
-    .min_bytes = 64, .normal_bytes = 128, .max_bytes = 512, .strict_bits = 7, .loose_bits = 3};
+    .min_bytes = 64, .normal_bytes = 128, .max_bytes = 512, .strict_bits = 6, .loose_bits = 5};
 constexpr std::size_t kFileBytesMax = 4u << 10;
 
 void compare(const GearTable& table, std::span<const std::byte> file, std::size_t piece_bytes) {
