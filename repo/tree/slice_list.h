@@ -16,7 +16,6 @@
 #include "repo/format/keys.h"
 #include "repo/format/tree.h"
 #include "repo/tree/page_store.h"
-#include "repo/tree/read_options.h"
 #include "repo/tree/tree_writer.h"
 
 namespace firn::tree {
@@ -51,12 +50,10 @@ struct PlacedSlice {
 class SliceListReader {
  public:
   /// Reads the slices of a blob; one in form Empty or Inline has none. Starts with the slice that holds byte
-  /// `offset` (whole, so its position may be below); at or behind the end there are none. `blob` (and the
-  /// page that a view borrows from) and `source` outlive the reader.
-  SliceListReader(PageSource& source, const format::BlobView& blob, std::uint64_t offset = 0,
-                  ReadOptions options = {});
-  SliceListReader(PageSource& source, const format::Blob& blob, std::uint64_t offset = 0,
-                  ReadOptions options = {});
+  /// `offset` (whole, so its position may be below); at or behind the end there are none. `source` outlives
+  /// the reader, `blob` need not.
+  SliceListReader(PageSource& source, const format::BlobView& blob, std::uint64_t offset = 0);
+  SliceListReader(PageSource& source, const format::Blob& blob, std::uint64_t offset = 0);
   SliceListReader(SliceListReader&&) noexcept;
   ~SliceListReader();
 

@@ -28,8 +28,7 @@ struct TreeAt {
 };
 
 /// Errors: Corrupt, those of the sources and of the visitor.
-Result<> diff_trees(const TreeAt& a, const TreeAt& b, const DiffVisitor& visit,
-                    const ReadOptions& options = {});
+Result<> diff_trees(const TreeAt& a, const TreeAt& b, const DiffVisitor& visit);
 
 /// Looks keys up in one tree in ascending order: the merge join of a backup with its parent. Pages between
 /// two keys are not read.
@@ -40,8 +39,8 @@ class ParentCursor {
   ParentCursor(ParentCursor&&) noexcept;
   ~ParentCursor();
 
-  /// The entry at `key`, null when the parent has none; borrowed until the next call. A key below an earlier
-  /// one is a bug. Errors: Corrupt, those of the source.
+  /// The entry at `key`, null when the parent has none; borrowed until the next call. Keys ascend;
+  /// for one below an earlier one the answer may be null. Errors: Corrupt, those of the source.
   Result<const format::EntryView*> at(const format::Key& key);
 
  private:

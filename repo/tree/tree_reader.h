@@ -49,7 +49,7 @@ class TreeReader {
   /// A reader of the children of one directory only, without the directory's own entry and what is below its
   /// subdirectories. An unknown or empty directory has none.
   TreeReader list_directory(std::string_view directory) const;
-  /// A reader of everything below a directory, its own entry not included; the whole list for the root.
+  /// A reader of everything below a directory, its own entry not included.
   TreeReader list_below(std::string_view directory) const;
   /// The entry at a path (parts joined by '/', the empty path for the root); nothing when the tree holds
   /// none. Reads one page for each level. Errors: Corrupt, those of the source.
@@ -58,6 +58,7 @@ class TreeReader {
  private:
   struct State;
   explicit TreeReader(std::unique_ptr<State> state);
+  Result<> seek_to(const Bytes& target);
   std::unique_ptr<State> state_;
 };
 
