@@ -64,12 +64,6 @@ struct IndexOptions {
   std::uint64_t size_bytes_max = 64ull << 30;
 };
 
-struct UpdateOptions {
-  /// How many entries the update will add, roughly (index objects hold one in 46 bytes). When they are many,
-  /// measured against what is there, a new generation is made: a sort instead of many random inserts.
-  std::uint64_t entries_expected = 0;
-};
-
 struct IndexStatistics {
   std::uint64_t objects = 0;
   std::uint64_t packs_live = 0;
@@ -88,6 +82,8 @@ struct IndexStatistics {
 /// map full), Corrupt (the index is damaged(), or the object is), Unavailable.
 class Update {
  public:
+  struct State;
+
   /// Without commit() what was not shown yet is undone.
   ~Update();
   Update(const Update&) = delete;
@@ -117,13 +113,14 @@ class Update {
 
  private:
   friend class ChunkIndex;
-  struct State;
   explicit Update(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };
 
 class ChunkIndex {
  public:
+  struct State;
+
   /// Opens the index kept in `kv`, or begins an empty one where there is none that can be trusted. The seams
   /// outlive it. Errors: Exhausted, Denied, Unavailable: nothing can be kept in `kv`.
   static Result<std::unique_ptr<ChunkIndex>> open(base::Executor& executor, kv::LocalKv& kv,
@@ -150,7 +147,7 @@ class ChunkIndex {
   Result<std::set<format::IndexName>> applied();
 
   /// Begins a change; waits while another one is going on.
-  Result<std::unique_ptr<Update>> begin_update(const UpdateOptions& options = {});
+  Result<std::unique_ptr<Update>> begin_update();
 
   /// True once damaged rows were met: answers stay right or are Corrupt, and clear() is the way out.
   bool damaged() const;
@@ -177,7 +174,6 @@ class ChunkIndex {
 
  private:
   friend class Update;
-  struct State;
   explicit ChunkIndex(std::shared_ptr<State> state);
   // Shared with the Update that is going on.
   std::shared_ptr<State> state_;

@@ -1,2 +1,0 @@
-// Compiles the interface until its implementation is here.
-#include "repo/index/chunk_index.h"
