@@ -45,7 +45,8 @@ class Done:
         self.out, self.err = out.decode(errors="replace"), err.decode(errors="replace")
 
     def __str__(self):
-        return f"{' '.join(map(str, self.command))}\nexit {self.code}\nstdout: {self.out[-6000:]}\nstderr: {self.err[-6000:]}"
+        out = "\n".join(line for line in self.out.splitlines() if '"message_type":"status"' not in line)
+        return f"{' '.join(map(str, self.command))}\nexit {self.code}\nstdout: {out[-6000:]}\nstderr: {self.err[-6000:]}"
 
     def json(self):
         return json.loads(self.out)
@@ -284,8 +285,8 @@ def end_process(process):
 
 
 @contextlib.contextmanager
-def mounted(folder, kind, size_bytes, options=""):
-    """A fresh file system of `kind` (tmpfs, ext4, xfs, btrfs) mounted on `folder`."""
+def mounted(folder, kind, size_bytes):
+    """A fresh file system of `kind` (tmpfs, ext4, xfs, btrfs) mounted on `folder`, with project ids if it can."""
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     image = None
@@ -293,11 +294,18 @@ def mounted(folder, kind, size_bytes, options=""):
         run(["mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "none", folder])
     else:
         image = pathlib.Path(f"{folder}.{kind}")
-        with open(image, "wb") as file:
-            file.truncate(size_bytes)
-        make = {"ext4": ["-q", "-O", "project,quota"], "xfs": ["-q"], "btrfs": ["-q"]}[kind]
-        run([f"mkfs.{kind}", *make, image])
-        run(["mount", "-o", f"loop{options}", image, folder])
+        ways = {"ext4": [(["-O", "project,quota"], ",prjquota"), (["-O", "project"], ""), ([], "")],
+                "xfs": [([], ",prjquota"), ([], "")], "btrfs": [([], "")]}[kind]
+        for make, options in ways:
+            image.unlink(missing_ok=True)
+            with open(image, "wb") as file:
+                file.truncate(size_bytes)
+            run([f"mkfs.{kind}", "-q", *make, image])
+            done = run(["mount", "-o", f"loop{options}", image, folder], code=None)
+            if done.code == 0:
+                break
+        else:
+            raise AssertionError(str(done))
     try:
         yield folder
     finally:
