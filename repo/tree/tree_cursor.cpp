@@ -20,9 +20,9 @@ std::strong_ordering compare_bytes(ByteView a, ByteView b) {
 /// sort_key(directory, name) against `bound`, where `directory_key` is sort_key(directory, "").
 std::strong_ordering compare_key(ByteView directory_key, std::string_view name, ByteView bound) {
   const std::size_t common = std::min(directory_key.size(), bound.size());
-  const int order = std::memcmp(directory_key.data(), bound.data(), common);
+  const auto order = compare_bytes(directory_key.first(common), bound.first(common));
   if (order != 0) {
-    return order <=> 0;
+    return order;
   }
   if (bound.size() < directory_key.size()) {
     return std::strong_ordering::greater;
@@ -87,6 +87,7 @@ Result<> TreeCursor::open_leaf(Bytes bytes) {
 }
 
 Result<> TreeCursor::open_inner(Bytes bytes) {
+  FIRN_TRY(check_children(bytes));
   FIRN_LET(auto reader, format::InnerPageReader::open(bytes));
   const Bytes* const high = page_end();
   Inner inner{std::move(bytes), std::move(reader),
@@ -94,9 +95,6 @@ Result<> TreeCursor::open_inner(Bytes bytes) {
               std::nullopt,     high != nullptr ? std::optional(*high) : std::nullopt,
               std::nullopt,     0};
   FIRN_TRY(read_next_child(inner));
-  if (!inner.next || !equal(inner.next->separator, page_begin())) {
-    return fail(ErrorCode::Corrupt, "does not begin where the page above says");
-  }
   inner.child = std::move(*inner.next);
   FIRN_TRY(read_next_child(inner));
   prefetch(inner);
@@ -105,17 +103,32 @@ Result<> TreeCursor::open_inner(Bytes bytes) {
   return {};
 }
 
-Result<> TreeCursor::read_next_child(Inner& inner) {
-  FIRN_LET(const bool more, inner.reader.next());
-  if (!more) {
-    inner.next.reset();
-    return {};
+/// Children ascend (the page's reader sees to that), so the first and the last tell for all.
+Result<> TreeCursor::check_children(ByteView page) const {
+  FIRN_LET(auto reader, format::InnerPageReader::open(page));
+  for (bool first = true;; first = false) {
+    FIRN_LET(const bool more, reader.next());
+    if (first && !(more && equal(reader.child().separator, page_begin()))) {
+      return fail(ErrorCode::Corrupt, "does not begin where the page above says");
+    }
+    if (!more) {
+      break;
+    }
   }
-  const format::ChildPage& read = inner.reader.child();
-  if (inner.high && compare_bytes(read.separator, *inner.high) >= 0) {
+  const Bytes* const high = page_end();
+  if (high != nullptr && compare_bytes(reader.child().separator, *high) >= 0) {
     return fail(ErrorCode::Corrupt, "reaches beyond where the page above says it ends");
   }
-  inner.next = read;
+  return {};
+}
+
+Result<> TreeCursor::read_next_child(Inner& inner) {
+  FIRN_LET(const bool more, inner.reader.next());
+  if (more) {
+    inner.next = inner.reader.child();
+  } else {
+    inner.next.reset();
+  }
   return {};
 }
 
@@ -147,6 +160,15 @@ void TreeCursor::stop_at_end_bound() {
   if (end_ && (at_ == At::Entry ? compare_to(*end_) : compare_bytes(page_begin(), *end_)) >= 0) {
     go_to_end();
   }
+}
+
+Result<> TreeCursor::abandon_page() {
+  if (leaf_) {
+    leaf_.reset();
+  } else if (!stack_.empty()) {
+    stack_.pop_back();
+  }
+  return at_ == At::End ? Result<>() : advance_child();
 }
 
 void TreeCursor::go_to_end() {

@@ -43,6 +43,9 @@ class TreeCursor {
   /// To its first entry, or before its first child. After an error the cursor is still before the page.
   Result<> open_page();
   Result<> skip_page();
+  /// The page's twin, as the page above names it; not of the root.
+  const format::ChunkId& page_refs() const { return stack_.back().child.refs; }
+  bool at_root() const { return at_ == At::Page && stack_.empty(); }
 
   // At an entry.
   const format::EntryView& entry() const { return leaf_->reader.entry(); }
@@ -63,6 +66,8 @@ class TreeCursor {
   /// are skipped, none is opened.
   Result<> skip_pages_below(ByteView target);
   void go_to_end();
+  /// Out of the page that open_page() went into last, to what is behind it: for one found to be damaged.
+  Result<> abandon_page();
 
  private:
   struct Inner {
@@ -88,6 +93,7 @@ class TreeCursor {
   const Bytes* page_end() const;
   Result<> open_leaf(Bytes bytes);
   Result<> open_inner(Bytes bytes);
+  Result<> check_children(ByteView page) const;
   Result<bool> read_entry();
   Result<> advance_child();
   Result<> read_next_child(Inner& inner);

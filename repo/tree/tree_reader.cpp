@@ -30,14 +30,10 @@ struct TreeReader::State {
   State(PageSource& page_source, const format::ChunkSecret& root, ReadOptions read_options)
       : source(page_source), t(root), options(std::move(read_options)), cursor(source, t, options) {}
 
-  /// Before the first entry that next() has not given.
-  Result<> leave_given() {
-    if (given && cursor.at() == TreeCursor::At::Entry) {
-      given = false;
-      return cursor.next_entry();
-    }
-    return {};
-  }
+  Result<bool> next();
+  Result<> seek(const Bytes& target);
+  Result<> go_to_begin();
+  Result<> leave_given();
 
   PageSource& source;
   const format::ChunkSecret t;
@@ -47,8 +43,52 @@ struct TreeReader::State {
   bool given = false;          // the cursor's entry was given by next()
   bool any = false;
   bool directory_begins = false;
-  std::string directory;  // of the entry that was given last
+  std::string directory;        // of the entry that was given last
+  std::optional<Error> failed;  // ends the walk: nothing is given after damage
 };
+
+/// A range's reader goes to its first entry when it is first used.
+Result<> TreeReader::State::go_to_begin() {
+  if (!begin) {
+    return {};
+  }
+  const Bytes target = *std::exchange(begin, std::nullopt);
+  return cursor.seek(target);
+}
+
+/// Before the first entry that next() has not given.
+Result<> TreeReader::State::leave_given() {
+  if (given && cursor.at() == TreeCursor::At::Entry) {
+    given = false;
+    return cursor.next_entry();
+  }
+  return {};
+}
+
+Result<bool> TreeReader::State::next() {
+  FIRN_TRY(go_to_begin());
+  const bool in_same_page = given;
+  FIRN_TRY(leave_given());
+  FIRN_TRY(cursor.to_entry());
+  if (cursor.at() == TreeCursor::At::End) {
+    return false;
+  }
+  given = true;
+  directory_begins = false;
+  if (!in_same_page || cursor.directory_begins()) {
+    const std::string_view now = cursor.key().directory;
+    directory_begins = !any || now != directory;
+    directory = now;
+    any = true;
+  }
+  return true;
+}
+
+Result<> TreeReader::State::seek(const Bytes& target) {
+  FIRN_TRY(go_to_begin());
+  FIRN_TRY(leave_given());
+  return cursor.seek(target);
+}
 
 TreeReader::TreeReader(PageSource& source, const format::ChunkSecret& t, ReadOptions options)
     : state_(std::make_unique<State>(source, t, std::move(options))) {}
@@ -58,26 +98,14 @@ TreeReader& TreeReader::operator=(TreeReader&&) noexcept = default;
 TreeReader::~TreeReader() = default;
 
 Result<bool> TreeReader::next() {
-  State& state = *state_;
-  if (state.begin) {
-    const Bytes begin = *std::exchange(state.begin, std::nullopt);
-    FIRN_TRY(state.cursor.seek(begin));
+  if (state_->failed) {
+    return Failure(*state_->failed);
   }
-  const bool in_same_page = state.given;
-  FIRN_TRY(state.leave_given());
-  FIRN_TRY(state.cursor.to_entry());
-  if (state.cursor.at() == TreeCursor::At::End) {
-    return false;
+  auto more = state_->next();
+  if (!more) {
+    state_->failed = more.error();
   }
-  state.given = true;
-  state.directory_begins = false;
-  if (!in_same_page || state.cursor.directory_begins()) {
-    const std::string_view directory = state.cursor.key().directory;
-    state.directory_begins = !state.any || directory != state.directory;
-    state.directory = directory;
-    state.any = true;
-  }
-  return true;
+  return more;
 }
 
 const format::EntryView& TreeReader::entry() const { return state_->cursor.entry(); }
@@ -97,13 +125,14 @@ Result<> TreeReader::skip_below(std::string_view directory) {
 }
 
 Result<> TreeReader::seek_to(const Bytes& target) {
-  State& state = *state_;
-  if (state.begin) {
-    const Bytes begin = *std::exchange(state.begin, std::nullopt);
-    FIRN_TRY(state.cursor.seek(begin));
+  if (state_->failed) {
+    return Failure(*state_->failed);
   }
-  FIRN_TRY(state.leave_given());
-  return state.cursor.seek(target);
+  auto sought = state_->seek(target);
+  if (!sought) {
+    state_->failed = sought.error();
+  }
+  return sought;
 }
 
 TreeReader TreeReader::list_directory(std::string_view directory) const {

@@ -29,7 +29,7 @@ class TreeReader {
   TreeReader& operator=(TreeReader&&) noexcept;
   ~TreeReader();
 
-  /// Goes to the next entry; false after the last. After an error the reader is of no more use.
+  /// Goes to the next entry; false after the last. After an error every call gives that error.
   /// Errors: Corrupt, those of the source.
   Result<bool> next();
   /// The entry that next() went to, borrowed until the next call of a member that is not const.
