@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cstdio>
 #include <cstdlib>
 #include <map>
@@ -368,7 +369,7 @@ struct SeededExecutor::Impl {
   }
 
   static void enter(unsigned high, unsigned low) noexcept {
-    auto* impl = reinterpret_cast<Impl*>(static_cast<std::uintptr_t>(high) << 32 | low);
+    auto* impl = std::bit_cast<Impl*>(static_cast<std::uintptr_t>(high) << 32 | low);
     impl->arrive(nullptr);
     Fiber* self = impl->current;
     (*self->body)();

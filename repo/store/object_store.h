@@ -3,9 +3,10 @@
 // Promise: an object is there whole or not at all; after put() answered Done it survives power loss.
 // Assumed of a store (probed at init): a read that starts after a PUT or DELETE was answered sees it, LIST
 // included; objects are replaced atomically; a request whose answer was lost may take effect once, any time
-// later. Not assumed: conditional writes, clocks, order between keys. Not here: encryption and naming
-// (repo/format), retries (retry_store.h). Threads: every member may be called from any thread; callers that
-// want many requests in flight call from many.
+// later. Not assumed: conditional writes, clocks, order between keys. No name may be a folder of another ("a"
+// and "a/b"): directories cannot hold both. Not here: encryption and naming (repo/format), retries
+// (retry_store.h). Threads: every member may be called from any thread; callers that want many requests in
+// flight call from many.
 #pragma once
 
 #include <cstdint>

@@ -22,7 +22,7 @@ ArmedSyscalls::Plan plan_now;
 std::uint64_t calls = 0;
 bool has_fired = false;
 
-enum class Verdict { Pass, Fail, FallShort };
+enum class Verdict { Pass, Fail, FallShort, Pretend };
 
 bool concerns(std::string_view only, std::string_view call) {
   while (!only.empty()) {
@@ -50,6 +50,9 @@ Verdict judge(std::string_view call) {
   }
   if (plan_now.action == ArmedSyscalls::Action::FallShort) {
     return Verdict::FallShort;
+  }
+  if (plan_now.action == ArmedSyscalls::Action::Pretend) {
+    return Verdict::Pretend;
   }
   errno = plan_now.errno_value;
   return Verdict::Fail;
@@ -114,7 +117,14 @@ ssize_t pread64(int fd, void* bytes, size_t count, off64_t offset) {
 }
 
 int fsync(int fd) {
-  return judge("fsync") == Verdict::Fail ? -1 : static_cast<int>(::syscall(SYS_fsync, fd));
+  switch (judge("fsync")) {
+    case Verdict::Fail:
+      return -1;
+    case Verdict::Pretend:
+      return 0;
+    default:
+      return static_cast<int>(::syscall(SYS_fsync, fd));
+  }
 }
 
 int renameat(int from_directory, const char* from, int to_directory, const char* to) noexcept {

@@ -1,7 +1,7 @@
-// System calls of this process that fail, fall short, or kill it, as told.
+// System calls of this process that fail, fall short, only pretend (fsync), or kill it, as told.
 //
 // A program that links this has its own openat, write, fsync, rename, link, unlink, mkdir, stat, pread and
-// getdents (through readdir) in front of the C library's: all files calls that the local stores make. Outside
+// getdents (through readdir) in front of the C library's: all file calls that the local stores make. Outside
 // an Armed scope they pass through. Threads: arm on one thread while no other makes such calls.
 #pragma once
 
@@ -12,7 +12,7 @@ namespace firn::test {
 
 class ArmedSyscalls {
  public:
-  enum class Action { Count, Fail, FallShort, Kill };
+  enum class Action { Count, Fail, FallShort, Pretend, Kill };
   struct Plan {
     Action action = Action::Count;
     std::uint64_t index = 0;  // of the call, from 0, among those that `only` names
