@@ -138,42 +138,31 @@ void Worker::describe(const Item& item, EntryWork& work) {
     }
     entry.target = *std::move(target);
   }
-  set_xattrs(item, work);
-  if (stat.type == format::FileType::Regular || stat.type == format::FileType::Directory) {
-    if (auto attributes = dir.attributes(name, stat.type)) {
-      entry.inode_flags = attributes->inode_flags;
-      entry.project_id = attributes->project_id;
-    } else if (attributes.error().code != ErrorCode::Denied) {
-      work.notes.push_back(std::move(attributes).error());
-    }
+  if (stat.type != format::FileType::Regular || work.keep_content || work.alias) {
+    set_attributes(work, dir.xattrs(name, stat.type), dir.attributes(name, stat.type));
   }
 }
 
-void Worker::set_xattrs(const Item& item, EntryWork& work) {
-  scan::SourceDir& dir = item.directory->self ? *item.directory->self : *item.directory->dir;
-  auto found = dir.xattrs(item.directory->self ? std::string() : item.name, work.stat.type);
-  if (!found) {
-    work.notes.push_back(std::move(found).error());
-    return;
+/// What could not be read is missing from the entry, and noted.
+void Worker::set_attributes(EntryWork& work, Result<std::vector<scan::Xattr>> xattrs,
+                            const Result<scan::Attributes>& attributes) {
+  work.notes.clear();
+  if (attributes) {
+    work.entry.inode_flags = attributes->inode_flags;
+    work.entry.project_id = attributes->project_id;
+  } else {
+    work.notes.push_back(attributes.error());
   }
-  if (found->empty()) {
-    return;
-  }
-  std::vector<format::ExtendedAttribute> attributes;
-  for (scan::Xattr& xattr : *found) {
-    attributes.push_back({.name = std::move(xattr.name), .value = std::move(xattr.value)});
-  }
-  auto encoded = format::encode_xattrs(std::move(attributes));
-  if (!encoded) {
-    work.notes.push_back(std::move(encoded).error());
-    return;
-  }
-  if (encoded->size() <= format::kInlineBlobBytesMax) {
-    work.entry.xattrs = {
-        .form = BlobForm::Inline, .inline_bytes = *std::move(encoded), .slices = {}, .pages = {}};
-    return;
-  }
-  if (auto blob = store_blob(*encoded, format::kInlineBlobBytesMax)) {
+  auto blob = [&]() -> Result<Blob> {
+    FIRN_LET(auto found, std::move(xattrs));
+    std::vector<format::ExtendedAttribute> list;
+    for (scan::Xattr& xattr : found) {
+      list.push_back({.name = std::move(xattr.name), .value = std::move(xattr.value)});
+    }
+    FIRN_LET(const Bytes encoded, format::encode_xattrs(std::move(list)));
+    return store_blob(encoded, format::kInlineBlobBytesMax);
+  }();
+  if (blob) {
     work.entry.xattrs = *std::move(blob);
   } else {
     work.notes.push_back(std::move(blob).error());
@@ -216,6 +205,7 @@ Result<> Worker::read_regular(const Item& item, EntryWork& work) {
       work.error = std::move(before).error();
       return {};
     }
+    set_attributes(work, (*file)->xattrs(), (*file)->attributes());
     const bool small = before->size_bytes <= small_max;
     work.entry.content = {};
     work.entry.holes = {};

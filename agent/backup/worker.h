@@ -54,7 +54,8 @@ class Worker {
   Result<> take_small(EntryWork& work, ByteView content);
   Result<> flush_bundle();
   Result<> store_large(scan::SourceFile& file, const scan::Stat& before, EntryWork& work);
-  void set_xattrs(const Item& item, EntryWork& work);
+  void set_attributes(EntryWork& work, Result<std::vector<scan::Xattr>> xattrs,
+                      const Result<scan::Attributes>& attributes);
   Result<format::Blob> store_blob(ByteView bytes, std::size_t inline_max);
 
   WorkerContext& context_;
