@@ -43,7 +43,8 @@ struct RestoreOptions {
   bool remove_extra = false;  // --delete: what the snapshot does not have, inside restored directories
   bool verify = false;        // read every restored file again and compare
   bool dry_run = false;
-  bool sparse = false;  // also make holes of long runs of zeros
+  bool root_metadata = false;  // the target directory itself gets what the tree says of its top
+  bool sparse = false;         // also make holes of long runs of zeros
   bool ownership_by_name = false;
   scan::PatternList include_xattrs;  // empty: all
   scan::PatternList exclude_xattrs;
