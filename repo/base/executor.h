@@ -1,9 +1,9 @@
 // The concurrency seam: who runs, who waits, and for how long.
 //
-// ThreadExecutor runs each task on a thread. SeededExecutor runs all tasks on the calling thread, one at a
-// time, and picks the next one by its seed, so that a run can be repeated exactly. Code above this seam
-// blocks in plain calls and never knows which one it has; it uses TaskGroup, Monitor, BoundedQueue and
-// ByteBudget, which are all built on the three primitives here.
+// ThreadExecutor runs each task on a thread. SeededExecutor (seeded_executor.h) runs all tasks on the calling
+// thread, one at a time, and picks the next one by its seed, so that a run can be repeated exactly. Code
+// above this seam blocks in plain calls and never knows which one it has; it uses TaskGroup, Monitor,
+// BoundedQueue and ByteBudget, which are all built on the three primitives here.
 //
 // Rule that makes the seeded form possible: a task switches only inside a wait, a sleep, a yield or a join,
 // and never holds a mutex there (Condition::wait gives its mutex up).

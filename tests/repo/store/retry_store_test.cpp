@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "repo/base/seeded_executor.h"
 #include "repo/store/memory_store.h"
 #include "tests/support/fault_store.h"
@@ -185,6 +187,52 @@ TEST_F(RetryStoreTest, EndsItsWaitingOnStop) {
       {.first_delay = minutes(1), .delay_max = minutes(1)});
 }
 
+TEST_F(RetryStoreTest, KeepsItsWordOnEveryWriteWhateverHappensToIt) {
+  std::uint64_t fired = 0;
+  int unknown = 0;
+  int not_done = 0;
+  for (std::uint64_t seed = 1; seed <= 200; ++seed) {
+    SCOPED_TRACE(testing::Message() << "seed " << seed);
+    base::SeededExecutor executor(seed);
+    MemoryStore memory(executor);
+    FaultStore faults(memory, executor, seed);
+    for (const Fault fault : {Fault::ErrorBefore, Fault::LostRequest, Fault::LostAnswer, Fault::LateWrite}) {
+      faults.set_rate(fault, 150);
+    }
+    std::map<std::string, Outcome> outcomes;
+    executor.run([&] {
+      {
+        RetryStore store(test::client_of(faults), executor, rng_, nullptr, {.attempts_max = 2});
+        std::vector<std::unique_ptr<base::Task>> tasks;
+        for (int task = 0; task < 3; ++task) {
+          tasks.push_back(executor.spawn("puts", [&, task] {
+            for (int i = 0; i < 5; ++i) {
+              const std::string name = "data/" + std::to_string(task) + "/" + std::to_string(i);
+              const Outcome outcome = store.put(name_of(name), as_bytes(name));
+              EXPECT_TRUE(!outcome.done() || memory.head(name_of(name)).has_value()) << name;
+              outcomes.emplace(name, outcome);
+            }
+          }));
+        }
+      }
+      faults.release_late_writes();
+      for (const auto& [name, outcome] : outcomes) {
+        const auto got = memory.get(name_of(name), 100);
+        EXPECT_TRUE(outcome.unknown() || got.has_value() == outcome.done()) << name;
+        EXPECT_TRUE(!got || as_text(*got) == name);
+        unknown += outcome.unknown() ? 1 : 0;
+        not_done += !outcome.done() && !outcome.unknown() ? 1 : 0;
+      }
+    });
+    for (const auto& [key, count] : faults.counts()) {
+      fired += count;
+    }
+  }
+  EXPECT_GT(fired, 1000U);
+  EXPECT_GT(unknown, 100);
+  EXPECT_GT(not_done, 10);
+}
+
 // The store for tests itself: a fault that does not do what it says would make every test above it worthless.
 
 TEST_F(RetryStoreTest, FaultsDoWhatTheySay) {
@@ -219,6 +267,28 @@ TEST_F(RetryStoreTest, FaultsDoWhatTheySay) {
     EXPECT_EQ(faults_.fired(Operation::List, Fault::EmptyList), 1U);
     EXPECT_EQ(faults_.fired(Operation::List, Fault::Stall), 0U);
   });
+}
+
+TEST_F(RetryStoreTest, FaultsByChanceRepeatWithTheirSeedAndAreCountedByPhase) {
+  const auto counts = [&](std::uint64_t seed) {
+    FaultStore faults(memory_, executor_, seed);
+    faults.set_rate(Fault::NotFound, 300);
+    faults.set_rate(Fault::ErrorBefore, 100);
+    for (const char* phase : {"first", "second"}) {
+      faults.set_phase(phase);
+      for (int i = 0; i < 100; ++i) {
+        static_cast<void>(faults.head(name_));
+        static_cast<void>(faults.list("", "", 1));
+      }
+    }
+    return faults.counts();
+  };
+  const auto first = counts(1);
+  EXPECT_EQ(first, counts(1));
+  EXPECT_NE(first, counts(2));
+  EXPECT_GT(first.at({"first", Operation::Head, Fault::NotFound}), 10U);
+  EXPECT_GT(first.at({"second", Operation::List, Fault::ErrorBefore}), 2U);
+  EXPECT_FALSE(first.contains({"first", Operation::List, Fault::NotFound}));
 }
 
 TEST_F(RetryStoreTest, ItsHookCanCrashAProcessAtARequest) {
