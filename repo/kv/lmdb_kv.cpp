@@ -2,8 +2,10 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <lmdb.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -100,6 +102,21 @@ Result<> unlink_if_there(const std::string& path) {
     return fail_errno(errno, "unlink", path);
   }
   return {};
+}
+
+/// A new lock file with all its blocks. LMDB would make it sparse and write it through its map, so that a
+/// disk that fills up later would end the process with SIGBUS.
+Result<> make_lock_file(const std::string& path) {
+  FIRN_TRY(unlink_if_there(path));
+  FIRN_LET(const base::FileDescriptor file, base::open_at(AT_FDCWD, path, O_RDWR | O_CREAT | O_EXCL, 0600));
+  // btrfs would need new blocks for each change; other file systems refuse the flag, and need it not.
+  int flags = 0;
+  if (::ioctl(file.get(), FS_IOC_GETFLAGS, &flags) == 0) {
+    flags |= FS_NOCOW_FL;
+    static_cast<void>(::ioctl(file.get(), FS_IOC_SETFLAGS, &flags));
+  }
+  constexpr std::size_t kReaderBytes = 64;
+  return base::write_all(file.get(), Bytes((kReadersMax + 8) * kReaderBytes), path);
 }
 
 /// The members that reading and writing transactions share.
@@ -284,7 +301,7 @@ class LmdbEnvironment final : public Environment {
     FIRN_TRY(check_file(options));
     // From here on the file may change, and LMDB must not believe the lock file of an owner that is gone.
     FIRN_TRY(unlink_if_there(path_ + "/closed"));
-    FIRN_TRY(unlink_if_there(path_ + "/lock.mdb"));
+    FIRN_TRY(make_lock_file(path_ + "/lock.mdb"));
 
     MDB_env* raw = nullptr;
     if (const int code = ::mdb_env_create(&raw); code != MDB_SUCCESS) {

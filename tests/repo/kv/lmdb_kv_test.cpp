@@ -3,10 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
-#include <signal.h>
 #include <sys/mount.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -14,6 +11,7 @@
 #include <string>
 
 #include "repo/base/rng.h"
+#include "tests/support/child_process.h"
 #include "tests/support/temp_dir.h"
 
 namespace firn::kv {
@@ -22,42 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 constexpr TableId kTable{3};
 
-/// Runs `body` in a process of its own and waits until it says "ready" or ends. Killed on destruction.
-class Child {
- public:
-  explicit Child(const std::function<void(const std::function<void()>& ready)>& body) {
-    int ends[2];
-    if (::pipe(ends) != 0) {
-      std::abort();
-    }
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::close(ends[0]);
-      body([&] { (void)!::write(ends[1], "r", 1); });
-      ::_exit(0);
-    }
-    ::close(ends[1]);
-    char byte = 0;
-    ready_ = ::read(ends[0], &byte, 1) == 1;
-    ::close(ends[0]);
-  }
-  Child(const Child&) = delete;
-  Child& operator=(const Child&) = delete;
-  ~Child() { kill(); }
-
-  bool ready() const { return ready_; }
-  void kill() {
-    if (pid_ > 0) {
-      ::kill(pid_, SIGKILL);
-      ::waitpid(pid_, nullptr, 0);
-      pid_ = -1;
-    }
-  }
-
- private:
-  pid_t pid_ = -1;
-  bool ready_ = false;
-};
+using firn::test::ChildProcess;
 
 std::string key_of(std::uint64_t i) {
   std::string key = std::to_string(i);
@@ -76,7 +39,7 @@ std::uint64_t count(Environment& environment) { return *(*environment.begin_read
 
 TEST(LmdbKv, GivesTwoProcessesTwoSlots) {
   const test::TempDir root;
-  Child child([&](const auto& ready) {
+  ChildProcess child([&](const auto& ready) {
     const auto kv = LmdbKv::open_slot(root.path());
     if (kv && (*kv)->directory() == root.path() + "/slot-0") {
       ready();
@@ -225,6 +188,28 @@ TEST(LmdbKv, AnswersExhaustedWhenTheDiskIsFull) {
   ::umount(root.path().c_str());
 }
 
+TEST(LmdbKv, OpensAndReadsOnADiskWithoutAFreeByteOrSaysExhausted) {
+  const test::TempDir root;
+  if (::mount("firn-test", root.path().c_str(), "tmpfs", 0, "size=1m") != 0) {
+    GTEST_SKIP() << "needs the right to mount a tmpfs";
+  }
+  const int code = test::exit_code_of([&] {
+    const auto kv = *LmdbKv::open_directory(root.path());
+    const auto environment = *kv->open("things", {.size_bytes_max = 64 << 20});
+    fill(*environment, 0, 1000);
+    const std::string filler = root.path() + "/filler";
+    const auto file = *base::open_at(AT_FDCWD, filler, O_WRONLY | O_CREAT, 0600);
+    while (base::write_all(file.get(), Bytes(1), filler)) {
+    }
+    // LMDB writes its lock file through a map: a file with holes would end the process here.
+    const auto other = kv->open("others", {});
+    const bool exhausted = !other && other.error().code == ErrorCode::Exhausted;
+    return exhausted && count(*environment) == 1000 ? 0 : 1;
+  });
+  ::umount(root.path().c_str());
+  EXPECT_EQ(code, 0);
+}
+
 TEST(LmdbKv, ShowsWholeCommitsAfterItsProcessWasKilled) {
   const test::TempDir root;
   base::SeededRng rng(50);
@@ -232,7 +217,7 @@ TEST(LmdbKv, ShowsWholeCommitsAfterItsProcessWasKilled) {
   for (int round = 0; round < 50; ++round) {
     SCOPED_TRACE("round " + std::to_string(round));
     {
-      Child child([&](const auto& ready) {
+      ChildProcess child([&](const auto& ready) {
         const auto kv = *LmdbKv::open_directory(root.path());
         const auto environment = *kv->open("things", {.durable = false});
         std::uint64_t next = count(*environment);
