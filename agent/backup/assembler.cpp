@@ -84,7 +84,11 @@ Result<> Assembler::add_entry(const Item& item, const format::Entry& entry) {
     counters_.files_changed_while_reading += 1;
     context_.backup.observer.changed_while_reading(shown_path(item));
   }
-  count(item, entry.type, entry.size_bytes, item.work->action);
+  const EntryWork& work = *item.work;
+  // It looked the same, but was read to be sure.
+  const bool differs =
+      work.action == Action::Unchanged && work.before && work.before->content != entry.content;
+  count(item, entry.type, entry.size_bytes, differs ? Action::Modified : work.action);
   return {};
 }
 

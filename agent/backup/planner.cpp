@@ -97,8 +97,9 @@ Result<> Planner::plan_entry(const std::shared_ptr<const Directory>& directory,
   item.work->stat = stat;
   item.work->device_ordinal = device;
   if (known) {
-    item.work->action = Action::Modified;
-    if (stat.type == FileType::Regular && known->entry->digest) {
+    const bool looks_same = looks_unchanged(*known->entry, stat);
+    item.work->action = looks_same ? Action::Unchanged : Action::Modified;
+    if (stat.type == FileType::Regular && (looks_same || known->entry->digest)) {
       item.work->before = format::to_entry(*known->entry);
     }
   }
@@ -134,7 +135,8 @@ Result<> Planner::plan_entry(const std::shared_ptr<const Directory>& directory,
 Result<bool> Planner::take_over(const Known& known, Item& item, const scan::Stat& stat) {
   const BackupOptions& options = context_.options;
   const format::EntryView& before = *known.entry;
-  if ((options.force && stat.type == FileType::Regular) || !unchanged(known, stat)) {
+  if ((options.force && stat.type == FileType::Regular) || !looks_unchanged(before, stat) ||
+      !settled(known)) {
     return false;
   }
   FIRN_LET(const bool there, may_refer_to(before));
@@ -162,18 +164,25 @@ Result<bool> Planner::take_over(const Known& known, Item& item, const scan::Stat
   return true;
 }
 
-/// By what the file system says of it. A ctime that is not older than the scan that saw it proves nothing:
-/// the file may have changed again within the clock's step.
-bool Planner::unchanged(const Known& known, const scan::Stat& stat) const {
-  const format::EntryView& before = *known.entry;
+/// By what the file system says of it.
+bool Planner::looks_unchanged(const format::EntryView& before, const scan::Stat& stat) const {
   const BackupOptions& options = context_.options;
-  const auto scanned_seconds = known.scanned.nanoseconds / 1'000'000'000;
-  const format::Timestamp& settled = options.ignore_ctime ? before.mtime : before.ctime;
-  const bool old_enough = settled.seconds < scanned_seconds;
   const bool same_size = stat.type != FileType::Regular || before.size_bytes == stat.size_bytes;
-  return before.type == stat.type && same_size && before.mtime == stat.mtime && old_enough &&
-         !before.changed_while_read && (options.ignore_ctime || before.ctime == stat.ctime) &&
+  return before.type == stat.type && same_size && before.mtime == stat.mtime && !before.changed_while_read &&
+         (options.ignore_ctime || before.ctime == stat.ctime) &&
          (options.ignore_inode || before.inode == stat.inode);
+}
+
+/// A ctime from about when the earlier scan began proves nothing: the file may have changed again after it
+/// was read, within one step of the file system's clock.
+bool Planner::settled(const Known& known) const {
+  const format::Timestamp& last = context_.options.ignore_ctime ? known.entry->mtime : known.entry->ctime;
+  // Kernels step by up to 10 ms; a time without a fraction comes from a file system that steps by up to 2 s.
+  const std::int64_t step = last.nanoseconds == 0 ? 2'000'000'000 : 20'000'000;
+  const std::int64_t before_scan = known.scanned.nanoseconds - step;
+  const format::Timestamp limit{.seconds = before_scan / 1'000'000'000,
+                                .nanoseconds = static_cast<std::uint32_t>(before_scan % 1'000'000'000)};
+  return last < limit;
 }
 
 Result<bool> Planner::may_refer_to(const format::EntryView& entry) {

@@ -41,7 +41,8 @@ class Planner {
   Result<bool> take_over(const Known& known, Item& item, const scan::Stat& stat);
   Result<bool> may_refer_to(const format::EntryView& entry);
   Result<bool> may_refer_to(const format::BlobView& blob);
-  bool unchanged(const Known& known, const scan::Stat& stat) const;
+  bool looks_unchanged(const format::EntryView& before, const scan::Stat& stat) const;
+  bool settled(const Known& known) const;
   std::uint32_t ordinal(std::uint64_t device);
   void add(Item item);
   bool batch_is_full() const;
