@@ -64,7 +64,7 @@ def links_and_specials(root):
         os.close(here)
     os.mknod(base + b"block", stat.S_IFBLK | 0o640, os.makedev(7, 200))
     os.mknod(base + b"char", stat.S_IFCHR | 0o600, os.makedev(1, 3))
-    os.mknod(base + b"large-numbers", stat.S_IFCHR | 0o600, os.makedev(4000, 200_000))
+    os.mknod(base + b"large-numbers", stat.S_IFCHR | 0o600, os.makedev(511, 200_000))
     os.mknod(base + b"whiteout", stat.S_IFCHR, os.makedev(0, 0))
 
 
