@@ -189,8 +189,7 @@ def tree_differences(source, restored, leave_out=()):
     for what, listing in (("find", find_listing), ("getfattr", attribute_listing), ("links", link_groups)):
         one, other = listing(source), listing(restored)
         if one != other:
-            only_one = [line for line in one if line not in set(other)][:10]
-            only_other = [line for line in other if line not in set(one)][:10]
+            only_one, only_other = sorted({*one} - {*other})[:10], sorted({*other} - {*one})[:10]
             return f"{what}: only in the source {only_one}, only in the restored tree {only_other}"
     return ""
 
