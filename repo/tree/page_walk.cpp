@@ -47,10 +47,10 @@ Result<std::uint64_t> length_of_all(Reader reader, Record record) {
 Result<std::uint64_t> slice_page_length(ByteView page, std::uint8_t level) {
   if (level == 0) {
     FIRN_LET(auto slices, format::SlicePageReader::open(page));
-    return length_of_all(std::move(slices), format::Slice{});
+    return length_of_all(slices, format::Slice{});
   }
   FIRN_LET(auto children, format::SliceInnerReader::open(page));
-  return length_of_all(std::move(children), format::SlicePages{});
+  return length_of_all(children, format::SlicePages{});
 }
 
 class PageWalk {

@@ -196,10 +196,10 @@ Result<> SliceListReader::State::open_page(const format::SlicePages& named, std:
   }
   if (level == 0) {
     FIRN_LET(auto reader, at_page(format::SlicePageReader::open(bytes), place));
-    leaf.emplace(Open<format::SlicePageReader>{std::move(bytes), std::move(reader), named, begin});
+    leaf.emplace(Open<format::SlicePageReader>{std::move(bytes), reader, named, begin});
   } else {
     FIRN_LET(auto reader, at_page(format::SliceInnerReader::open(bytes), place));
-    inner.push_back({std::move(bytes), std::move(reader), named, begin});
+    inner.push_back({std::move(bytes), reader, named, begin});
   }
   return {};
 }
