@@ -29,6 +29,16 @@ constexpr std::int64_t unzigzag(std::uint64_t value) {
   return static_cast<std::int64_t>((value >> 1) ^ (~(value & 1) + 1));
 }
 
+/// Writes a varint at the start of `out` and gives its size.
+inline std::size_t encode_varint(std::uint64_t value, std::span<std::byte, kVarintBytesMax> out) {
+  std::size_t size = 0;
+  for (; value >= 0x80; value >>= 7) {
+    out[size++] = static_cast<std::byte>(value | 0x80);
+  }
+  out[size++] = static_cast<std::byte>(value);
+  return size;
+}
+
 /// Writes an integer at `out`, little-endian.
 template <std::unsigned_integral T>
 void store_little(std::byte* out, T value) {
@@ -56,11 +66,8 @@ class Writer {
   void u64(std::uint64_t value) { fixed(value); }
   void i64(std::int64_t value) { fixed(static_cast<std::uint64_t>(value)); }
   void varint(std::uint64_t value) {
-    while (value >= 0x80) {
-      u8(static_cast<std::uint8_t>(value | 0x80));
-      value >>= 7;
-    }
-    u8(static_cast<std::uint8_t>(value));
+    std::array<std::byte, kVarintBytesMax> raw{};
+    append(out_, ByteView(raw).first(encode_varint(value, raw)));
   }
   void signed_varint(std::int64_t value) { varint(zigzag(value)); }
   void bytes(ByteView value) { append(out_, value); }

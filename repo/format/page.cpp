@@ -148,6 +148,9 @@ Result<LeafPageWriter::Added> LeafPageWriter::add_encoded(std::string_view direc
   last_directory_ = directory;
   last_name_ = name;
   any_ = true;
+  if (page_.bytes.size() < kPageBytesMin) {
+    return Added::Open;  // what page_ends_after would say, without joining the path
+  }
   const bool ends = page_ends_after(seed_, as_bytes(path_of(key)), record.size(), page_.bytes.size());
   return ends ? Added::Full : Added::Open;
 }

@@ -78,6 +78,14 @@ void write_time(base::Writer& out, const Timestamp& time) {
   out.u32(time.nanoseconds);
 }
 
+/// Puts the length of what stands in `out` from `at` on before it.
+void insert_length(Bytes& out, std::size_t at) {
+  std::array<std::byte, base::kVarintBytesMax> length{};
+  const std::size_t size = base::encode_varint(out.size() - at, length);
+  out.insert(out.begin() + static_cast<std::ptrdiff_t>(at), length.begin(),
+             length.begin() + static_cast<std::ptrdiff_t>(size));
+}
+
 std::uint8_t flags_of(const Entry& entry) {
   unsigned flags = 0;
   const auto set = [&flags](bool condition, std::uint8_t flag) { flags |= condition ? flag : 0U; };
@@ -307,9 +315,9 @@ Result<> encode_entry(const Entry& entry, Bytes& out) {
   if (!entry_is_valid(entry)) {
     return fail(ErrorCode::Invalid, "the format cannot hold this entry: " + entry.name);
   }
-  Bytes body;
-  body.reserve(128);
-  base::Writer writer(body);
+  base::Writer writer(out);
+  writer.u8(kEntryTag);
+  const std::size_t body_at = out.size();
   writer.u8(static_cast<std::uint8_t>(entry.type));
   writer.u8(flags_of(entry));
   writer.u16(entry.mode);
@@ -350,10 +358,7 @@ Result<> encode_entry(const Entry& entry, Bytes& out) {
   if (entry.project_id != 0) {
     writer.varint(entry.project_id);
   }
-  base::Writer record(out);
-  record.u8(kEntryTag);
-  record.varint(body.size());
-  record.bytes(body);
+  insert_length(out, body_at);
   return {};
 }
 
