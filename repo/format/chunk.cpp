@@ -55,17 +55,13 @@ Result<> open_stored(crypto::Key256View key, const RepositoryId& repository, con
   const ByteView sealed = stored.subspan(crypto::kAeadNonceBytes);
   const std::size_t encoded_bytes = sealed.size() - crypto::kAeadTagBytes;
   plain.resize(shape.plain);
-  Bytes encoded;
-  MutableBytes opened = plain;
-  if (shape.codec != Codec::Raw) {
-    encoded.resize(encoded_bytes);
-    opened = encoded;
-  }
+  const MutableBytes opened =
+      shape.codec == Codec::Raw ? MutableBytes(plain) : decompressor.scratch(encoded_bytes);
   if (!crypto::aes256gcm_open(key, nonce, aad, sealed, opened)) {
     return fail(ErrorCode::Corrupt, "chunk " + id.hex() + " does not decrypt");
   }
   if (shape.codec != Codec::Raw) {
-    FIRN_TRY(in("chunk " + id.hex(), decompressor.decode(shape.codec, encoded, plain)));
+    FIRN_TRY(in("chunk " + id.hex(), decompressor.decode(shape.codec, opened, plain)));
   }
   return {};
 }

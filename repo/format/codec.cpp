@@ -53,6 +53,7 @@ Compressor::Encoded Compressor::encode(ByteView plain) {
 
 struct Decompressor::State {
   std::unique_ptr<ZSTD_DCtx, FreeWith<ZSTD_freeDCtx>> context{ZSTD_createDCtx()};
+  Bytes scratch;
 };
 
 Decompressor::Decompressor() : state_(std::make_unique<State>()) {
@@ -62,6 +63,13 @@ Decompressor::Decompressor() : state_(std::make_unique<State>()) {
 Decompressor::Decompressor(Decompressor&&) noexcept = default;
 Decompressor& Decompressor::operator=(Decompressor&&) noexcept = default;
 Decompressor::~Decompressor() = default;
+
+MutableBytes Decompressor::scratch(std::size_t size_bytes) {
+  if (state_->scratch.size() < size_bytes) {
+    state_->scratch.resize(size_bytes);
+  }
+  return MutableBytes(state_->scratch).first(size_bytes);
+}
 
 Result<> Decompressor::decode(Codec codec, ByteView encoded, MutableBytes out) {
   if (codec == Codec::Raw) {

@@ -47,6 +47,10 @@ class Decompressor {
   /// Fills `out` exactly: one zstd frame of exactly that length, or a copy. Errors: Corrupt.
   Result<> decode(Codec codec, ByteView encoded, MutableBytes out);
 
+  /// Room for encoded bytes before they are decoded, so that callers need no buffer of their own. Valid until
+  /// the next call.
+  MutableBytes scratch(std::size_t size_bytes);
+
  private:
   struct State;
   std::unique_ptr<State> state_;

@@ -217,9 +217,9 @@ MutableBytes PackBuilder::append_in_place(const ChunkId& id, const ChunkShape& s
              trailer_.entries.back().shape.type != ChunkType::RefsPage);
   hash_what_is_complete();
   const std::size_t offset = bytes_.size();
-  if (bytes_.capacity() < offset + shape.stored) {
-    bytes_.reserve(std::max<std::size_t>(std::min<std::size_t>(2 * bytes_.capacity(), pack_size_),
-                                         offset + shape.stored));
+  if (empty()) {
+    // All of it at once, so that a growing pack is never copied; what is not written yet takes no memory.
+    bytes_.reserve(std::max<std::size_t>(pack_size_, offset + shape.stored));
   }
   bytes_.resize(offset + shape.stored);
   trailer_.entries.push_back({id, static_cast<std::uint32_t>(offset), shape});
