@@ -180,7 +180,7 @@ std::optional<format::Cert> Keyring::verified_cert(const CertName& name, ByteVie
   const auto validity = std::chrono::nanoseconds(cert->not_after.nanoseconds - cert->not_before.nanoseconds);
   const bool may_be_issued = cert->roles == Roles{}.with(Role::Writer) &&
                              cert->not_after.nanoseconds != INT64_MAX && validity <= kIssuedValidityMax;
-  if (issuer == nullptr || issuer->revoked || !issuer->cert.roles.has(Role::Issuer) || !may_be_issued ||
+  if (issuer == nullptr || !issuer->cert.roles.has(Role::Issuer) || !may_be_issued ||
       !format::signature_is_valid(object_name, *object, issuer->cert.sign_key)) {
     return std::nullopt;
   }
@@ -214,27 +214,71 @@ Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing
   }
   for (const KeyId& kid : listing.revoked) {
     const auto name = format::object_name(format::RevokedName{kid});
-    FIRN_LET(const Bytes bytes, get_clear(store, name));
-    FIRN_LET(const format::SignedBody object, in(name.str(), format::parse_clear_object(name, bytes)));
-    FIRN_LET(format::Revoked revoked, in(name.str(), format::parse_revoked(object.body)));
-    const auto known = known_.find(kid);
-    const KnownKey* signer = find(object.signer);
-    const bool by_admin = object.signer.is_zero() && format::signature_is_valid(name, object, config_.admin);
-    const bool by_issuer = known != known_.end() && known->second.cert.roles == Roles{}.with(Role::Writer) &&
-                           signer != nullptr && signer->cert.roles.has(Role::Issuer) &&
-                           format::signature_is_valid(name, object, signer->cert.sign_key);
-    if (revoked.kid == kid && revoked.repository == config_.repository && (by_admin || by_issuer)) {
-      if (known != known_.end()) {
-        known->second.revoked = true;
-      }
-      revoked_[kid] = std::move(revoked.sessions);
+    const auto bytes = get_clear(store, name);
+    if (!bytes && bytes.error().code != ErrorCode::NotFound && bytes.error().code != ErrorCode::Corrupt) {
+      return Failure(bytes.error());
     }
+    // Whatever was not made by who may revokes nothing: anybody who may PUT keys can put it. Check tells.
+    auto revoked = bytes ? verified_revocation(kid, *bytes) : Result<format::Revoked>(Failure(bytes.error()));
+    if (!revoked) {
+      continue;
+    }
+    if (const auto known = known_.find(kid); known != known_.end()) {
+      known->second.revoked = true;
+    }
+    revoked_[kid] = std::move(revoked->sessions);
   }
   const KnownKey* own = find(kid_);
   if (own == nullptr) {
     return fail(ErrorCode::WrongKey, "key " + kid_.hex() + " has no valid certificate in this repository");
   }
   roles_ = own->cert.roles;
+  return {};
+}
+
+Result<format::Revoked> Keyring::verified_revocation(const KeyId& kid, ByteView bytes) const {
+  const auto name = format::object_name(format::RevokedName{kid});
+  FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
+  FIRN_LET(format::Revoked revoked, format::parse_revoked(object.body));
+  const KnownKey* known = find(kid);
+  const KnownKey* signer = find(object.signer);
+  const bool by_admin = object.signer.is_zero() && format::signature_is_valid(name, object, config_.admin);
+  const bool by_issuer = known != nullptr && known->cert.roles == Roles{}.with(Role::Writer) &&
+                         signer != nullptr && signer->cert.roles.has(Role::Issuer) &&
+                         format::signature_is_valid(name, object, signer->cert.sign_key);
+  if (revoked.kid != kid || revoked.repository != config_.repository || (!by_admin && !by_issuer)) {
+    return fail(ErrorCode::Corrupt, "revokes nothing: it was not made for this key by who may");
+  }
+  return revoked;
+}
+
+Result<> Keyring::verify_clear(const format::ObjectName& name, ByteView bytes) const {
+  FIRN_LET(const format::ParsedName parsed, format::parse_name(name));
+  if (const auto* cert = std::get_if<CertName>(&parsed)) {
+    if (!verified_cert(*cert, bytes)) {
+      return fail(ErrorCode::Corrupt, "is no valid certificate");
+    }
+    return {};
+  }
+  if (const auto* revoked = std::get_if<format::RevokedName>(&parsed)) {
+    FIRN_TRY(verified_revocation(revoked->kid, bytes));
+    return {};
+  }
+  FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
+  if (const auto* wrap_name = std::get_if<WrapName>(&parsed)) {
+    FIRN_LET(const format::Wrap wrap, format::parse_wrap(object.body));
+    const KnownKey* owner = find(wrap_name->kid);
+    const bool its_own = wrap.repository == config_.repository && object.signer == wrap_name->kid;
+    if (!its_own || (owner != nullptr && !format::signature_is_valid(name, object, owner->cert.sign_key))) {
+      return fail(ErrorCode::Corrupt, "was not made by its key");
+    }
+    return {};
+  }
+  FIRN_LET(const format::Config config, format::parse_config(object.body));
+  if (!object.signer.is_zero() || !format::signature_is_valid(name, object, config_.admin) ||
+      config.admin != config_.admin || config.repository != config_.repository) {
+    return fail(ErrorCode::Corrupt, "was not signed by this repository's administrator");
+  }
   return {};
 }
 

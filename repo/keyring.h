@@ -87,8 +87,14 @@ class Keyring {
   /// the key's validity in time: objects written before an expiry stay valid).
   bool signed_by_who_may(std::string_view name, const format::SignedBody& object) const;
 
+  /// Is this what an object config/ or keys/ of this name must be: well formed, of this repository, and
+  /// signed by who may? A wrap whose key has no valid certificate is only looked at. Errors: Corrupt,
+  /// Unsupported.
+  Result<> verify_clear(const format::ObjectName& name, ByteView bytes) const;
+
  private:
   std::optional<format::Cert> verified_cert(const format::CertName& name, ByteView bytes) const;
+  Result<format::Revoked> verified_revocation(const format::KeyId& kid, ByteView bytes) const;
 
   format::KeySecrets secrets_;
   format::Config config_;

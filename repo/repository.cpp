@@ -172,7 +172,12 @@ store::Outcome Repository::put_sealed(const format::ObjectName& name, Bytes body
 }
 
 Result<format::OpenedObject> Repository::open_sealed(const format::ObjectName& name, ByteView sealed) const {
-  FIRN_LET(format::OpenedObject object, in(name.str(), format::open_object(keys_->meta(), name, sealed)));
+  auto opened = format::open_object(keys_->meta(), name, sealed);
+  if (!opened) {
+    // The key at hand is this repository's, so a commitment that does not fit is damage as well.
+    return fail(ErrorCode::Corrupt, std::move(opened).error().in(name.str()).message);
+  }
+  format::OpenedObject object = *std::move(opened);
   if (!keys_->signed_by_who_may(name, object.signed_body)) {
     return fail(ErrorCode::Corrupt, name.str() + ": signed by key " + object.signed_body.signer.hex() +
                                         ", which may not write such objects here");
