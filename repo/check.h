@@ -18,7 +18,7 @@
 
 #include "repo/base/result.h"
 #include "repo/base/stop.h"
-#include "repo/chunk_reader.h"
+#include "repo/index/chunk_index.h"
 #include "repo/kv/local_kv.h"
 #include "repo/object_cache.h"
 #include "repo/repository.h"
@@ -68,8 +68,9 @@ struct CheckReport {
   bool contents_opened = false;  // false: the key at hand cannot read contents; stored bytes were verified
 };
 
-/// `found` is called for each finding as it is made, by one task at a time. Errors: Cancelled, and those that
-/// make checking impossible.
+/// Brings `index` to what the repository holds first; keeps its own notes in `state` while it runs. `found`
+/// is called on the caller's task: for most findings as they are made, for damage that touches snapshots at
+/// the end. Errors: Cancelled, and those that make checking impossible.
 Result<CheckReport> check_repository(const Repository& repository, index::ChunkIndex& index,
                                      ObjectCache& cache, kv::LocalKv& state, const CheckOptions& options,
                                      const base::StopFlag& stop, CheckProgress& progress,

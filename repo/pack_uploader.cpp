@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "repo/base/check.h"
+#include "repo/pack_trailer.h"
 
 namespace firn::repo {
 namespace {
@@ -316,29 +317,14 @@ Result<> PackUploader::adopt_journal(const std::function<bool(const PackName&)>&
 }
 
 Result<> PackUploader::take_over(const PackName& name, std::uint64_t size_bytes) {
-  const auto object_name = format::object_name(name);
-  if (size_bytes > format::kPackBytesMax ||
-      size_bytes < format::kPackHeaderBytes + format::kPackFooterBytes) {
-    return fail(ErrorCode::Corrupt, object_name.str() + ": impossible size");
-  }
-  auto& store = repository_.store();
-  Bytes head(format::kPackHeaderBytes);
-  FIRN_TRY(store.get_range(object_name, 0, head));
-  FIRN_LET(const format::PackHeader header, format::parse_pack_header(head));
-  Bytes footer(format::kPackFooterBytes);
-  FIRN_TRY(store.get_range(object_name, size_bytes - footer.size(), footer));
-  FIRN_LET(const std::uint32_t end_bytes, format::pack_end_bytes(footer, size_bytes));
-  Bytes end(end_bytes);
-  FIRN_TRY(store.get_range(object_name, size_bytes - end_bytes, end));
-  FIRN_LET(format::OpenedTrailer opened,
-           format::open_pack_trailer(repository_.keys().meta(), header, size_bytes, end));
+  FIRN_LET(format::PackTrailer trailer, read_trailer(repository_, name, size_bytes));
   auto batch = batch_.lock();
   if (batch->packs.empty()) {
     batch->oldest = repository_.services().clock.steady();
   }
   batch->packs.push_back({.name = name,
                           .size_bytes = static_cast<std::uint32_t>(size_bytes),
-                          .entries = std::move(opened.trailer.entries)});
+                          .entries = std::move(trailer.entries)});
   adopted_packs_ += 1;
   return {};
 }

@@ -86,7 +86,8 @@ bool MaintenanceView::is_void(const format::SnapshotName& name) const {
   return seal != sealed.end() && !seal->second.contains(format::snapshot_id(name));
 }
 
-Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCache& cache) {
+Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCache& cache,
+                                         MaintenanceProblems* problems) {
   for (int list = 0; list < kListsMax; ++list) {
     MaintenanceView view;
     bool vanished = false;
@@ -95,6 +96,10 @@ Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCac
           auto applied = in(object.name.str(), apply_object(repository, cache, object.name, view));
           if (!applied && applied.error().code == ErrorCode::NotFound) {
             vanished = true;
+            return {};
+          }
+          if (!applied && applied.error().code == ErrorCode::Corrupt && problems != nullptr) {
+            problems->lines.push_back(std::move(applied).error().message);
             return {};
           }
           return applied;

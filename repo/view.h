@@ -32,8 +32,16 @@ struct MaintenanceView {
   bool is_void(const format::SnapshotName& name) const;
 };
 
-/// Errors: Corrupt or Denied (names the object), and those of the store.
-Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCache& cache);
+/// Objects under maint/ that could not be used.
+struct MaintenanceProblems {
+  std::vector<std::string> lines;
+};
+
+/// Errors: Corrupt or Denied (names the object), and those of the store. With `problems`, damaged objects are
+/// left out and listed there instead: for who only looks, since a view that lacks a record is not safe to
+/// write with.
+Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCache& cache,
+                                         MaintenanceProblems* problems = nullptr);
 
 /// Objects that could not be used; their packs are unknown to the index.
 struct IndexProblems {
