@@ -118,11 +118,11 @@ def build_asan():
     return (folder, broken) if broken else build("asan")
 
 
-def run_gtest(name, command, timeout_s, env, report):
+def run_gtest(name, command, timeout_s, env, cwd, report):
     """Runs one GoogleTest program and counts its cases from its own report."""
     report.unlink(missing_ok=True)
     began = time.monotonic()
-    code, output = run(command, timeout_s, {**env, "GTEST_OUTPUT": f"json:{report}"})
+    code, output = run(command, timeout_s, {**env, "GTEST_OUTPUT": f"json:{report}"}, cwd)
     counts = Counts()
     if report.exists():
         for suite in json.loads(report.read_text())["testsuites"]:
@@ -145,12 +145,16 @@ def run_gtest(name, command, timeout_s, env, report):
 
 
 def ctest_programs(folder):
-    """(name, command) of each test that CMake registered."""
+    """name → (command or None where its program was not built, environment, folder) of each registered test."""
     code, output = run(["ctest", "--test-dir", str(folder), "--show-only=json-v1"], 60)
     if code != 0:
-        return []
-    tests = json.loads(output[output.index("{"):])["tests"]
-    return [(test["name"], test["command"]) for test in tests if "command" in test]
+        return {}
+    found = {}
+    for test in json.loads(output[output.index('{\n'):])["tests"]:
+        wanted = {one["name"]: one["value"] for one in test.get("properties", [])}
+        env = dict(line.split("=", 1) for line in wanted.get("ENVIRONMENT", []))
+        found[test["name"]] = (test.get("command"), env, wanted.get("WORKING_DIRECTORY", ROOT))
+    return found
 
 
 def run_programs(suite, folder, programs, options, env, timeout_s):
@@ -160,10 +164,12 @@ def run_programs(suite, folder, programs, options, env, timeout_s):
     reports = pathlib.Path(options.temp)
 
     def one(program):
-        name, command = program
-        return run_gtest(f"{suite} {name}", command, timeout_s, env, reports / f"{suite}-{name}.json")
+        name, (command, own_env, cwd) = program
+        if command is None:
+            return failed(f"{suite} {name}", "its program was not built")
+        return run_gtest(f"{suite} {name}", command, timeout_s, {**env, **own_env}, cwd, reports / f"{suite}-{name}.json")
 
-    for result in in_parallel(one, programs):
+    for result in in_parallel(one, programs.items()):
         counts += result
     return counts
 
@@ -226,7 +232,8 @@ def suite_tsan(options):
     folder, broken = configure_and_build("tsan", *[f"test_{name}" for name in wanted])
     if broken:
         return broken
-    programs = [program for program in ctest_programs(folder) if program[0] in wanted]
+    registered = ctest_programs(folder)
+    programs = {name: registered.get(name, (None, {}, ROOT)) for name in wanted}
     return run_programs("tsan", folder, programs, options, SANITIZER_ENV, 600)
 
 
