@@ -138,6 +138,9 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
   }
   FIRN_LET(const Written written,
            write_tree(context, options, entries, log ? static_cast<tree::PageSink&>(*log) : pages));
+  if (options.before_commit) {
+    FIRN_TRY(options.before_commit());
+  }
 
   format::Snapshot& record = report.record;
   record.source = std::move(options.source);

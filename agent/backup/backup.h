@@ -11,6 +11,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -75,6 +76,8 @@ struct BackupOptions {
   bool with_atime = false;
   bool dry_run = false;
   bool skip_if_unchanged = false;
+  /// Asked when everything was read and before the snapshot is made; its error ends the backup without one.
+  std::function<Result<>()> before_commit;
   bool resume = true;                        // take up what a killed backup of this source had done
   std::uint64_t memory_bytes = 96ULL << 20;  // for reading and working; packs have their own in the session
 };

@@ -11,7 +11,7 @@ FileReader::FileReader(const chunker::GearTable& table, const chunker::CutRules&
       rules_(rules),
       file_(file),
       size_bytes_(stat.size_bytes),
-      sparse_(stat.blocks_bytes < stat.size_bytes),
+      sparse_(stat.blocks_bytes < stat.size_bytes && !file.is_stream()),
       block_bytes_(block_bytes),
       selector_(rules) {
   if (!sparse_) {
@@ -46,6 +46,10 @@ Result<std::size_t> FileReader::fill(MutableBytes out) {
     }
     const std::size_t wanted = std::min<std::uint64_t>(out.size() - filled, extent_end_ - offset_);
     FIRN_LET(const std::size_t got, file_.read_at(offset_, out.subspan(filled, wanted)));
+    if (got == 0 && file_.is_stream()) {
+      extent_end_ = size_bytes_ = offset_;
+      break;
+    }
     if (got == 0) {
       return fail(ErrorCode::Changed, "became shorter while it was read");
     }

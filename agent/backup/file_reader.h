@@ -50,7 +50,7 @@ class FileReader {
   const chunker::GearTable& table_;
   const chunker::CutRules rules_;
   scan::SourceFile& file_;
-  const std::uint64_t size_bytes_;
+  std::uint64_t size_bytes_;  // of a stream an upper bound, until its end was met
   const bool sparse_;
   const std::size_t block_bytes_;
   chunker::CutSelector selector_;

@@ -406,6 +406,9 @@ Result<> Worker::store_large(scan::SourceFile& file, const scan::Stat& before, E
   FIRN_CHECK(slices.length() == reader.content_bytes());
   FIRN_LET(work.entry.content, slices.finish());
   FIRN_LET(work.entry.holes, store_blob(reader.holes(), format::kInlineBlobBytesMax));
+  if (file.is_stream()) {
+    work.entry.size_bytes = reader.content_bytes();
+  }
   return {};
 }
 

@@ -70,6 +70,9 @@ class SourceFile {
   virtual Result<Stat> stat() = 0;
   /// Reads at most out.size() bytes; 0 = end of file.
   virtual Result<std::size_t> read_at(std::uint64_t offset, MutableBytes out) = 0;
+  /// True for content that can be read once, in order, and ends where read_at() says so: a pipe. Its stat()
+  /// says a size that is never reached.
+  virtual bool is_stream() const { return false; }
   /// The next data extent that ends after `offset`, clipped to begin at it; empty at the end.
   virtual Result<std::optional<Extent>> next_data(std::uint64_t offset) = 0;
   /// As the members of SourceDir with these names, of the open file: cheaper, and surely the same file.
