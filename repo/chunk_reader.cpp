@@ -51,7 +51,8 @@ ChunkReader::ChunkReader(const Repository& repository, index::ChunkIndex& index,
     : repository_(repository),
       index_(index),
       cache_(cache),
-      windows_(std::make_unique<Windows>(window_bytes)) {}
+      windows_(std::make_unique<Windows>(window_bytes)),
+      reloading_(repository.services().executor) {}
 
 ChunkReader::~ChunkReader() = default;
 
@@ -102,13 +103,13 @@ Result<> ChunkReader::open(const index::Location& location, const format::ChunkS
 Result<std::vector<index::Location>> ChunkReader::locate(const ChunkId& id) { return index_.find(id); }
 
 Result<> ChunkReader::reload_index_once() {
-  auto reloaded = reloaded_.lock();
-  if (*reloaded) {
+  const base::TaskLock::Hold hold(reloading_);
+  if (reloaded_) {
     return {};
   }
   FIRN_LET(const MaintenanceView maintenance, load_maintenance(repository_, cache_));
   FIRN_TRY(sync_index(repository_, maintenance, index_));
-  *reloaded = true;
+  reloaded_ = true;
   return {};
 }
 

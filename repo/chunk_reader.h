@@ -52,7 +52,8 @@ class ChunkReader {
   index::ChunkIndex& index_;
   ObjectCache& cache_;
   std::unique_ptr<Windows> windows_;
-  base::Guarded<bool> reloaded_;
+  base::TaskLock reloading_;
+  bool reloaded_ = false;  // under reloading_
 };
 
 /// The tree's door into a repository.

@@ -210,7 +210,7 @@ std::shared_ptr<FileInFlight> FileWriter::flight_of(RecordNumber number, Remembe
   auto map = context_.in_flight.lock();
   auto& slot = (*map)[number];
   if (!slot) {
-    slot = std::make_shared<FileInFlight>();
+    slot = std::make_shared<FileInFlight>(context_.restore.reader.repository().services().executor);
     slot->pieces_left.store(remembered.pieces);
     slot->remembered = std::move(remembered);
   }
@@ -239,13 +239,13 @@ Result<> FileWriter::write_to_flight(const WantedPiece& piece, FileInFlight& fli
 
 /// The open file of a flight; whoever comes first opens it and gives it its size.
 Result<TargetFile*> FileWriter::opened(FileInFlight& flight) {
-  auto file = flight.file.lock();
-  if (!*file) {
+  const base::TaskLock::Hold hold(flight.opening);
+  if (!flight.file) {
     FIRN_LET(auto made, open_file(flight.remembered));
     FIRN_TRY(prepare_size(flight.remembered, *made));
-    *file = std::move(made);
+    flight.file = std::move(made);
   }
-  return file->get();
+  return flight.file.get();
 }
 
 /// Counts a piece down; the last one finishes the file. The first failure of a file is the one that is told.
@@ -257,11 +257,10 @@ Result<> FileWriter::piece_done(RecordNumber number, FileInFlight& flight, Resul
     return {};
   }
   if (!flight.failed.load()) {
-    auto file = flight.file.lock();
-    auto finished = flight.remembered.entry.nlink > 1 ? Result<>() : finish(flight.remembered, **file);
+    auto finished = flight.remembered.entry.nlink > 1 ? Result<>() : finish(flight.remembered, *flight.file);
     FIRN_TRY(settle(flight.remembered, std::move(finished)));
   }
-  flight.file.lock()->reset();
+  flight.file.reset();
   context_.in_flight.lock()->erase(number);
   return {};
 }

@@ -19,7 +19,10 @@ namespace firn::restore {
 
 /// Files of several pieces that have some, and not all.
 struct FileInFlight {
-  base::Guarded<std::unique_ptr<TargetFile>> file;  // null while it is closed
+  explicit FileInFlight(base::Executor& executor) : opening(executor) {}
+
+  base::TaskLock opening;
+  std::unique_ptr<TargetFile> file;  // made under `opening`; gone when the last piece is done
   Remembered remembered;
   std::atomic<std::uint32_t> pieces_left{0};
   std::atomic<bool> failed{false};

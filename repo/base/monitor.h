@@ -113,4 +113,33 @@ class Monitor {
   T value_;
 };
 
+/// A lock that may be held over waits, requests and other switches, as Guarded and Monitor may not: whoever
+/// comes meanwhile waits through the executor. For rare, long sections.
+class TaskLock {
+ public:
+  explicit TaskLock(Executor& executor) : held_(executor) {}
+
+  class Hold {
+   public:
+    explicit Hold(TaskLock& lock) : lock_(lock) {
+      auto held = lock_.held_.lock();
+      held.wait([](bool is_held) { return !is_held; });
+      *held = true;
+    }
+    ~Hold() {
+      auto held = lock_.held_.lock();
+      *held = false;
+      held.notify();
+    }
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+
+   private:
+    TaskLock& lock_;
+  };
+
+ private:
+  Monitor<bool> held_;
+};
+
 }  // namespace firn::base
