@@ -8,8 +8,8 @@
 
 #include "repo/base/check.h"
 #include "repo/base/codec.h"
+#include "repo/base/record_sorter.h"
 #include "repo/index/chunk_index_state.h"
-#include "repo/index/entry_sorter.h"
 #include "repo/index/update_state.h"
 
 namespace firn::index {
@@ -366,7 +366,8 @@ Result<std::vector<Location>> ChunkIndex::find(const format::ChunkId& chunk) {
         }
         return true;
       })));
-  std::ranges::stable_partition(locations, [](const Location& l) { return l.state == PackState::Live; });
+  std::stable_partition(locations.begin(), locations.end(),
+                        [](const Location& l) { return l.state == PackState::Live; });
   return locations;
 }
 
@@ -448,12 +449,12 @@ Result<> ChunkIndex::for_each_entry(
 Result<> ChunkIndex::for_each_pack_with_entries(
     const std::function<bool(const PackSummary&, std::span<const format::PackEntry>)>& visit) {
   FIRN_LET(ReaderLease lease, ReaderLease::take(*state_));
-  EntrySorter sorter(state_->scratch, state_->batch_bytes_max());
+  base::RecordSorter sorter(state_->scratch, sizeof(EntryRecord), state_->sorter_bytes_max());
   const RowVisitor turn_round = [&](ByteView key, const CheckedRow& row) -> Result<bool> {
     if (!parse_entry(key, row.payload)) {
       return fail_damaged("an entry's row is wrong");
     }
-    FIRN_TRY(sorter.add(by_pack(key, row.payload)));
+    FIRN_TRY(sorter.add(by_pack(key, row.payload).bytes()));
     return true;
   };
   FIRN_TRY(state_->watch(scan_rows(lease.txn(), Table::Chunks, {}, turn_round)));
@@ -468,13 +469,12 @@ Result<> ChunkIndex::for_each_pack_with_entries(
     entries.clear();
     return {};
   };
-  EntryRecord record;
   while (wanted) {
-    FIRN_LET(const bool more, sorter.next(record));
-    if (!more) {
+    FIRN_LET(const ByteView record, sorter.next());
+    if (record.empty()) {
       break;
     }
-    const auto entry = parse_by_pack(record);
+    const auto entry = parse_by_pack(EntryRecord::from(record));
     if (!entry) {
       return fail(ErrorCode::Corrupt, "scratch space gave back other bytes than it took");
     }

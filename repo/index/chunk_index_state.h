@@ -87,6 +87,8 @@ struct ChunkIndex::State {
   }
   std::size_t filter_bytes_max() const { return options.memory_bytes_max / 4; }
   std::size_t batch_bytes_max() const { return options.memory_bytes_max / 4; }
+  /// The sorter's buffer grows by doubling.
+  std::size_t sorter_bytes_max() const { return batch_bytes_max() / 2; }
   /// A change dirties at most a page and a part of those above it until its transaction commits.
   std::size_t changes_max() const { return options.memory_bytes_max / 4 / 4096; }
 

@@ -291,6 +291,13 @@ std::optional<PackRow> parse_pack(ByteView payload) {
   return row;
 }
 
+EntryRecord EntryRecord::from(ByteView bytes) {
+  FIRN_CHECK(bytes.size() == sizeof(EntryRecord));
+  EntryRecord record;
+  std::memcpy(&record, bytes.data(), sizeof(record));
+  return record;
+}
+
 EntryRecord encode(ListingNumber listing, const format::PackEntry& entry) {
   EntryRecord record;
   Fields(record.key).bytes(entry.id.bytes).number(listing.value).number(entry.offset);

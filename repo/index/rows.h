@@ -123,6 +123,9 @@ struct EntryRecord {
   static constexpr std::size_t kPayloadBytes = 10;
   std::array<std::byte, kKeyBytes> key{};
   std::array<std::byte, kPayloadBytes> payload{};
+  ByteView bytes() const { return std::as_bytes(std::span(this, 1)); }
+  /// `bytes` has the size of a record.
+  static EntryRecord from(ByteView bytes);
   bool operator==(const EntryRecord&) const = default;
   friend bool operator<(const EntryRecord& a, const EntryRecord& b) {
     return std::memcmp(&a, &b, sizeof(EntryRecord)) < 0;

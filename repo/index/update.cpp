@@ -131,8 +131,7 @@ Result<> Update::State::end_object() {
     return {};
   }
   std::ranges::sort(ended.listings);
-  const auto repeated = std::ranges::unique(ended.listings);
-  ended.listings.erase(repeated.begin(), repeated.end());
+  ended.listings.erase(std::unique(ended.listings.begin(), ended.listings.end()), ended.listings.end());
   objects.push_back(std::move(ended));
   return {};
 }
@@ -207,7 +206,7 @@ Result<> Update::State::write_listings(Batch& batch) {
 Result<> Update::State::write_entries(Batch& batch) {
   if (base) {
     for (const EntryRecord& entry : entries) {
-      FIRN_TRY(sorter->add(entry));
+      FIRN_TRY(sorter->add(entry.bytes()));
     }
   } else {
     std::sort(entries.begin(), entries.end());
@@ -298,7 +297,8 @@ Result<> Update::State::begin_generation() {
   FIRN_LET(std::shared_ptr<Generation> fresh,
            Generation::open(index->kv, number, index->environment_options(false)));
   base = std::exchange(target, std::move(fresh));
-  sorter = std::make_unique<EntrySorter>(index->scratch, index->batch_bytes_max());
+  sorter =
+      std::make_unique<base::RecordSorter>(index->scratch, sizeof(EntryRecord), index->sorter_bytes_max());
   meta.sum = 0;
   return copy_tables();
 }
@@ -413,15 +413,20 @@ Result<std::shared_ptr<ChunkFilter>> Update::State::merge_entries() {
     FIRN_TRY(batch.append(Table::Chunks, record.key, record.payload));
     return batch.step();
   };
-  EntryRecord incoming;
-  FIRN_LET(bool more, sorter->next(incoming));
+  std::optional<EntryRecord> incoming;
+  const auto take_incoming = [&]() -> Result<> {
+    FIRN_LET(const ByteView record, sorter->next());
+    incoming = record.empty() ? std::nullopt : std::optional(EntryRecord::from(record));
+    return {};
+  };
   const auto write_before = [&](const EntryRecord* limit) -> Result<> {
-    while (more && (limit == nullptr || incoming < *limit)) {
-      FIRN_TRY(write(incoming));
-      FIRN_LET(more, sorter->next(incoming));
+    while (incoming && (limit == nullptr || *incoming < *limit)) {
+      FIRN_TRY(write(*incoming));
+      FIRN_TRY(take_incoming());
     }
     return {};
   };
+  FIRN_TRY(take_incoming());
   const RowVisitor merge = [&](ByteView key, const CheckedRow& row) -> Result<bool> {
     if (!parse_entry(key, row.payload)) {
       return fail_damaged("an entry's row is wrong");

@@ -7,8 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "repo/base/record_sorter.h"
 #include "repo/index/chunk_index_state.h"
-#include "repo/index/entry_sorter.h"
 
 namespace firn::index {
 
@@ -57,13 +57,13 @@ struct Update::State {
 
   std::shared_ptr<ChunkIndex::State> index;  // shared with ChunkIndex, which may be destroyed first
   Turn turn;
-  std::shared_ptr<Generation> target;   // where rows go; shared as Reader::generation is
-  std::shared_ptr<Generation> base;     // of a new generation: the one that it copies
-  std::unique_ptr<EntrySorter> sorter;  // of a new generation
-  MetaRow meta;                         // of the target
-  std::unique_ptr<kv::ReadTxn> reader;  // of the target, until it is written to
-  std::optional<Object> object;         // begun and not ended
-  bool passing_over = false;            // the object that was begun is applied already
+  std::shared_ptr<Generation> target;          // where rows go; shared as Reader::generation is
+  std::shared_ptr<Generation> base;            // of a new generation: the one that it copies
+  std::unique_ptr<base::RecordSorter> sorter;  // of a new generation
+  MetaRow meta;                                // of the target
+  std::unique_ptr<kv::ReadTxn> reader;         // of the target, until it is written to
+  std::optional<Object> object;                // begun and not ended
+  bool passing_over = false;                   // the object that was begun is applied already
   std::optional<Error> failed;
 
   // What was taken in and is in no table yet.

@@ -461,7 +461,7 @@ TEST_P(ChunkIndexTest, AgreesWithTheModelUnderRandomChanges) {
                               ? all[rng.next() % all.size()]
                               : test::random_pack(rng, 1 + rng.next() % 20, known));
           std::ranges::sort(packs, {}, &IndexedPack::name);
-          packs.erase(std::ranges::unique(packs).begin(), packs.end());
+          packs.erase(std::unique(packs.begin(), packs.end()), packs.end());
           all.push_back(packs.back());
           known.push_back(packs.back().entries.back().id);
         }
