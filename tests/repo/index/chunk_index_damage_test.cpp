@@ -198,7 +198,7 @@ TEST_F(IndexDamage, LeavesRightAnswersWhenAllIsRolledBack) {
 class IndexRows : public testing::Test {
  protected:
   void SetUp() override {
-    ASSERT_TRUE(opened_.open(kv_));
+    ASSERT_TRUE(opened_.open(*kv_));
     for (std::uint64_t i = 0; i < 10; ++i) {
       model_.objects.insert(object(i));
     }
@@ -207,7 +207,7 @@ class IndexRows : public testing::Test {
   }
 
   void change(const std::function<void(kv::WriteTxn&)>& what) {
-    const auto environment = *kv_.open("index-1", {});
+    const auto environment = *kv_->open("index-1", {});
     auto txn = *environment->begin_write();
     what(*txn);
     ASSERT_TRUE(txn->commit());
@@ -222,15 +222,15 @@ class IndexRows : public testing::Test {
     return found;
   }
 
-  base::ThreadExecutor executor_;
-  kv::MemoryKv kv_{executor_};
+  TempDir directory_{memory_directory()};
+  std::unique_ptr<kv::LmdbKv> kv_ = kv::LmdbKv::open_directory(directory_.path("kv")).value();
   Opened opened_;
   Model model_;
 };
 
 TEST_F(IndexRows, AreTrustedWhenUnchanged) {
   change([](kv::WriteTxn&) {});
-  ASSERT_TRUE(opened_.open(kv_));
+  ASSERT_TRUE(opened_.open(*kv_));
   EXPECT_EQ(opened_.index->applied()->size(), 10U);
   EXPECT_EQ(model_.difference(*opened_.index), "");
 }
@@ -239,25 +239,25 @@ TEST_F(IndexRows, AreNotTrustedWhenOneIsLost) {
   for (const Table table : {Table::Objects, Table::Listings, Table::Packs, Table::Chunks, Table::Meta}) {
     SCOPED_TRACE(static_cast<int>(table));
     change([&](kv::WriteTxn& txn) { ASSERT_TRUE(txn.erase(table_id(table), row(txn, table, 0).first)); });
-    ASSERT_TRUE(opened_.open(kv_));
+    ASSERT_TRUE(opened_.open(*kv_));
     EXPECT_TRUE(opened_.index->applied()->empty());
     EXPECT_EQ(load_and_compare(model_, *opened_.index), "");
     opened_.index.reset();
-    ASSERT_EQ(*kv_.names(), std::vector<std::string>{"index-1"});
+    ASSERT_EQ(*kv_->names(), std::vector<std::string>{"index-1"});
   }
 }
 
 TEST_F(IndexRows, AreNotTrustedWhenOneIsOfAnEarlierTime) {
   std::pair<Bytes, Bytes> old;
   change([&](kv::WriteTxn& txn) { old = row(txn, Table::Packs, 2); });
-  ASSERT_TRUE(opened_.open(kv_));
+  ASSERT_TRUE(opened_.open(*kv_));
   const auto checked = check_row(Table::Packs, old.first, old.second);
   ASSERT_TRUE(checked);
   model_.condemned.insert(parse_pack(checked->payload)->pack);
   ASSERT_TRUE(model_.load_into(*opened_.index));
   opened_.index.reset();
   change([&](kv::WriteTxn& txn) { ASSERT_TRUE(txn.put(table_id(Table::Packs), old.first, old.second)); });
-  ASSERT_TRUE(opened_.open(kv_));
+  ASSERT_TRUE(opened_.open(*kv_));
   EXPECT_TRUE(opened_.index->applied()->empty());
   EXPECT_EQ(load_and_compare(model_, *opened_.index), "");
 }
@@ -267,14 +267,14 @@ TEST_F(IndexRows, SayCorruptWhenTheyAreFoundDamagedInUse) {
   for (std::uint64_t i = 10; i < 60; ++i) {
     model_.objects.insert(object(i, 400));
   }
-  ASSERT_TRUE(opened_.open(kv_));
+  ASSERT_TRUE(opened_.open(*kv_));
   ASSERT_TRUE(model_.load_into(*opened_.index));
   ASSERT_TRUE(opened_.index->close());
-  const auto names = *kv_.names();
+  const auto names = *kv_->names();
   ASSERT_EQ(names.size(), 1U);
   format::ChunkId chunk;
   {
-    const auto environment = *kv_.open(names[0], {});
+    const auto environment = *kv_->open(names[0], {});
     auto txn = *environment->begin_write();
     auto [key, value] = row(*txn, Table::Chunks, 17);
     std::ranges::copy(ByteView(key).first(chunk.bytes.size()), chunk.bytes.begin());
@@ -282,14 +282,14 @@ TEST_F(IndexRows, SayCorruptWhenTheyAreFoundDamagedInUse) {
     ASSERT_TRUE(txn->put(table_id(Table::Chunks), key, value));
     ASSERT_TRUE(txn->commit());
   }
-  ASSERT_TRUE(opened_.open(kv_));
+  ASSERT_TRUE(opened_.open(*kv_));
   EXPECT_EQ(opened_.index->applied()->size(), 60U);
   EXPECT_FALSE(opened_.index->damaged());
   EXPECT_EQ(opened_.index->find(chunk).error().code, ErrorCode::Corrupt);
   EXPECT_EQ(opened_.index->contains_live(chunk).error().code, ErrorCode::Corrupt);
   EXPECT_TRUE(opened_.index->damaged());
   // Who stops here finds an empty index the next time; who goes on clears it.
-  ASSERT_TRUE(opened_.open(kv_));
+  ASSERT_TRUE(opened_.open(*kv_));
   EXPECT_TRUE(opened_.index->applied()->empty());
   EXPECT_EQ(load_and_compare(model_, *opened_.index), "");
 }
@@ -298,8 +298,9 @@ TEST(IndexAccidents, LeaveRightAnswersInAnyOrder) {
   for (std::uint64_t seed = 1; seed <= 40; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
     base::SeededRng rng(seed);
+    base::ThreadExecutor executor;
+    kv::MemoryKv kv(executor);
     Opened opened;
-    kv::MemoryKv kv(opened.executor);
     Model model;
     kv::MemoryKv::Image image;
     std::uint64_t next = 0;
@@ -538,7 +539,7 @@ TEST(IndexRebuild, OfTwoMillionEntriesStaysWithinItsMemory) {
     base::SeededRng rng(1);
     std::vector<format::ChunkId> sample;
     auto update = (*index)->begin_update();
-    for (int i = 0; i < 500; ++i) {
+    for (std::size_t i = 0; i < 500; ++i) {
       if (!(*update)->begin_object(test::random_name(rng))) {
         return 3;
       }

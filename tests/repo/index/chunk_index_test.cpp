@@ -487,53 +487,5 @@ TEST_P(ChunkIndexTest, AgreesWithTheModelUnderRandomChanges) {
   }
 }
 
-TEST_P(ChunkIndexTest, AnswersManyReadersWhileItChanges) {
-  std::vector<IndexedPack> always;
-  for (int i = 0; i < 5; ++i) {
-    always.push_back(test::random_pack(rng_, 40));
-  }
-  add(always);
-  std::atomic<bool> stop = false;
-  std::vector<std::unique_ptr<base::Task>> readers;
-  for (std::uint64_t i = 0; i < 4; ++i) {
-    readers.push_back(executor_.spawn("reader", [&, i] {
-      base::SeededRng rng(i);
-      while (!stop) {
-        const IndexedPack& pack = always[rng.next() % always.size()];
-        const format::PackEntry& entry = pack.entries[rng.next() % pack.entries.size()];
-        EXPECT_TRUE(index_->contains_live(entry.id).value_or(false));
-        EXPECT_EQ(index_->find(entry.id).value().size(), 1U);
-        EXPECT_FALSE(index_->contains_live(test::random_id<ChunkId>(rng)).value_or(true));
-      }
-    }));
-  }
-  std::vector<std::unique_ptr<base::Task>> writers;
-  for (std::uint64_t i = 0; i < 2; ++i) {
-    writers.push_back(executor_.spawn("writer", [&, i] {
-      base::SeededRng rng(100 + i);
-      for (int round = 0; round < 15; ++round) {
-        const IndexedPack pack = test::random_pack(rng, 30);
-        const IndexName name = test::random_name(rng);
-        auto update = index_->begin_update();
-        ASSERT_TRUE((*update)->add_object(name, std::vector{pack}));
-        ASSERT_TRUE((*update)->commit());
-        update->reset();
-        EXPECT_TRUE(index_->contains_live(pack.entries[0].id).value_or(false));
-        if (round % 5 == 0) {
-          ASSERT_TRUE(index_->compact());
-        }
-        auto second = index_->begin_update();
-        ASSERT_TRUE((*second)->forget_object(name));
-        ASSERT_TRUE((*second)->commit());
-        second->reset();
-        EXPECT_FALSE(index_->contains_live(pack.entries[0].id).value_or(true));
-      }
-    }));
-  }
-  writers.clear();
-  stop = true;
-  readers.clear();
-}
-
 }  // namespace
 }  // namespace firn::index

@@ -199,7 +199,9 @@ TEST(LmdbKv, OpensAndReadsOnADiskWithoutAFreeByteOrSaysExhausted) {
     fill(*environment, 0, 1000);
     const std::string filler = root.path() + "/filler";
     const auto file = *base::open_at(AT_FDCWD, filler, O_WRONLY | O_CREAT, 0600);
-    while (base::write_all(file.get(), Bytes(1), filler)) {
+    for (const std::size_t piece : {std::size_t{4096}, std::size_t{1}}) {
+      while (base::write_all(file.get(), Bytes(piece), filler)) {
+      }
     }
     // LMDB writes its lock file through a map: a file with holes would end the process here.
     const auto other = kv->open("others", {});
