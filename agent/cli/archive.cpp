@@ -135,6 +135,11 @@ Result<std::unique_ptr<ArchiveWriter>> ArchiveWriter::open(ArchiveKind kind, Sin
   const int format =
       state->is_tar ? ::archive_write_set_format_pax(handle) : ::archive_write_set_format_zip(handle);
   FIRN_TRY(state->check(format, "archive"));
+  if (state->is_tar) {
+    // The one form of extended attributes that GNU tar reads, too.
+    FIRN_TRY(
+        state->check(::archive_write_set_format_option(handle, "pax", "xattrheader", "SCHILY"), "archive"));
+  }
   ::archive_write_set_bytes_in_last_block(handle, 1);
   FIRN_TRY(
       state->check(::archive_write_open(handle, state.get(), nullptr, State::write, nullptr), "archive"));

@@ -26,6 +26,7 @@ struct Side {
   std::uint64_t dirs = 0;
   std::uint64_t others = 0;
   std::uint64_t tree_pages = 0;
+  std::uint64_t inline_bytes = 0;                                 // of contents that stand in their entries
   std::unordered_map<format::ChunkSecret, std::uint64_t> chunks;  // named by changed files → bytes named
 
   void count(FileType type) {
@@ -33,7 +34,7 @@ struct Side {
   }
   Json json(const Side& other) const {
     std::uint64_t blobs = 0;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = inline_bytes;
     for (const auto& [chunk, named] : chunks) {
       if (!other.chunks.contains(chunk)) {
         blobs += 1;
@@ -157,7 +158,8 @@ class Difference {
     }
     table.add({"Bytes", size_text(added["bytes"].get<std::uint64_t>()),
                size_text(removed["bytes"].get<std::uint64_t>())});
-    context_.out.note("\n" + count_text(changed_files_) + " files changed\n\n" + table.text());
+    context_.out.note("\n" + count_text(changed_files_) + (changed_files_ == 1 ? " file" : " files") +
+                      " changed\n\n" + table.text());
   }
 
   Side& removed() { return removed_; }
@@ -191,6 +193,7 @@ class Difference {
   }
 
   static Result<> note_chunks(tree::PageSource& pages, const EntryView& entry, Side& side) {
+    side.inline_bytes += entry.content.inline_bytes.size();
     tree::SliceListReader slices(pages, entry.content);
     while (true) {
       FIRN_LET(const auto slice, slices.next());

@@ -118,11 +118,7 @@ Result<Totals> count_chunks(Context& context, OpenRepository& open,
   ChunkSet needed(context.world.stop);
   for (const repo::SnapshotInfo* info : snapshots) {
     needed.add(info->snapshot.root);
-    FIRN_LET(const bool is_new, needed.enter(info->snapshot.refs_root));
-    if (is_new) {
-      FIRN_TRY(
-          in("snapshot " + short_id(info->id), tree::walk_refs(pages, info->snapshot.refs_root, needed)));
-    }
+    FIRN_TRY(in("snapshot " + short_id(info->id), tree::walk_refs(pages, info->snapshot.refs_root, needed)));
   }
   Totals totals;
   for (const format::ChunkId& id : needed.ids()) {

@@ -68,7 +68,7 @@ Result<> Planner::run(tree::PageSource& pages, const format::ChunkSecret& root) 
   if (options_.root_metadata && !options_.dry_run) {
     FIRN_TRY(context_.directories.add({}, *top));
   }
-  if (options_.remove_extra && options_.selection.takes_everything()) {
+  if (options_.remove_extra && !options_.dry_run && options_.selection.takes_everything()) {
     FIRN_TRY(remove_extra({}));
   }
   tree::TreeReader reader = whole.list_below(options_.subpath);
