@@ -126,9 +126,11 @@ Result<KeyListing> list_keys(store::ObjectStore& store) {
 }
 
 Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyListing& listing,
-                                          const Unlock& unlock) {
+                                          const Unlock& unlock,
+                                          const std::function<bool(const format::KeySecrets&)>& accepts) {
   FIRN_CHECK(unlock.password.has_value() != unlock.key_file.has_value());
   std::optional<Error> damage;
+  bool refused = false;
   for (const KeyId& kid : kids_to_try(listing, unlock)) {
     for (const std::uint32_t n : listing.wraps.at(kid)) {
       const WrapName name{.kid = kid, .n = n};
@@ -140,16 +142,20 @@ Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyLi
         return Failure(std::move(bytes).error());
       }
       auto secrets = open_wrap(name, *bytes, unlock);
-      if (secrets) {
+      if (secrets && accepts(*secrets)) {
         return secrets;
       }
-      if (secrets.error().code != ErrorCode::WrongKey) {
+      refused = refused || secrets.has_value();
+      if (!secrets && secrets.error().code != ErrorCode::WrongKey) {
         damage = std::move(secrets).error();
       }
     }
   }
   if (damage) {
     return Failure(std::move(*damage));
+  }
+  if (refused) {
+    return fail(ErrorCode::NotFound, "no key that opens belongs to this repository");
   }
   return fail(ErrorCode::WrongKey, unlock.password ? "wrong password: it opens no key of this repository"
                                                    : "wrong key file: it opens no key of this repository");

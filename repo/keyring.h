@@ -6,6 +6,7 @@
 // Threads: a Keyring may be used from any thread once it is made.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -105,9 +106,12 @@ class Keyring {
   std::map<format::KeyId, std::vector<format::SessionId>> revoked_;
 };
 
-/// Opens some wrap in `listing` with `unlock`. Errors: WrongKey (none opens), and those of the store.
+/// Opens a wrap in `listing` with `unlock`, the first whose secrets `accepts` takes: an init that lost a
+/// race, or died, may have left a key of no repository that opens with the same password. Errors: WrongKey
+/// (none opens), NotFound (none that opens is taken), and those of the store.
 Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyListing& listing,
-                                          const Unlock& unlock);
+                                          const Unlock& unlock,
+                                          const std::function<bool(const format::KeySecrets&)>& accepts);
 
 struct NewKeyOptions {
   format::Roles roles;

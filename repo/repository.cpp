@@ -121,7 +121,14 @@ Result<std::unique_ptr<Repository>> Repository::init(const Services& services, s
   FIRN_LET(const Bytes bytes,
            format::encode_clear_object(name,
                                        format::sign_body(name, std::move(config_body), KeyId{}, admin_pair)));
-  FIRN_TRY(store.put(name, bytes).as_result());
+  if (const store::Outcome outcome = store.put(name, bytes); !outcome.done()) {
+    if (!outcome.unknown()) {
+      // Somebody else made a repository here meanwhile: this key belongs to none.
+      static_cast<void>(store.remove(format::object_name(format::WrapName{.kid = kid, .n = 1})));
+      static_cast<void>(store.remove(format::object_name(format::CertName{.kid = kid, .n = 1})));
+    }
+    return Failure(outcome.why());
+  }
   Unlock again{.password = std::nullopt, .key_file = std::nullopt, .hint = kid};
   if (unlock.password) {
     again.password = unlock.password->clone();
@@ -144,12 +151,21 @@ Result<std::unique_ptr<Repository>> Repository::open(const Services& services, s
     return no_repository(store);
   }
   FIRN_LET(const KeyListing listing, list_keys(store));
-  FIRN_LET(format::KeySecrets secrets, unlock_secrets(store, listing, unlock));
-  FIRN_LET(format::Config config, load_config(store, *numbers, secrets.admin_key));
-  if (config.repository != secrets.repository) {
-    return fail(ErrorCode::Corrupt, "the key belongs to repository " + secrets.repository.hex() +
-                                        ", the configuration to " + config.repository.hex());
+  Result<format::Config> found = fail(ErrorCode::NotFound, "");
+  const auto belongs = [&](const format::KeySecrets& candidate) {
+    found = load_config(store, *numbers, candidate.admin_key);
+    if (found && found->repository != candidate.repository) {
+      found = fail(ErrorCode::Corrupt, "the key belongs to repository " + candidate.repository.hex() +
+                                           ", the configuration to " + found->repository.hex());
+    }
+    return found.has_value();
+  };
+  auto unlocked = unlock_secrets(store, listing, unlock, belongs);
+  if (!unlocked && unlocked.error().code == ErrorCode::NotFound) {
+    return Failure(std::move(found).error());
   }
+  FIRN_LET(format::KeySecrets secrets, std::move(unlocked));
+  format::Config config = *std::move(found);
   FIRN_TRY(refuse_unknown_features(config));
   if (!secrets.meta) {
     return fail(ErrorCode::Corrupt, "key " + secrets.kid().hex() + " holds no metadata key");
