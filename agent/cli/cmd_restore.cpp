@@ -225,8 +225,8 @@ Result<int> run_restore_command(Context& context, const RestoreCommand& command)
   tell_summary(context, command, progress, *report, told.elapsed());
   const std::uint64_t errors = progress.errors.load();
   if (errors > 0) {
-    return fail(ErrorCode::Unavailable,
-                count_text(errors) + (errors == 1 ? " entry was" : " entries were") + " not restored");
+    return fail(ErrorCode::Unavailable, count_text(errors) + (errors == 1 ? " entry was" : " entries were") +
+                                            " not restored to " + options.target);
   }
   return kExitOk;
 }
