@@ -65,10 +65,14 @@ def json_lines(text, kind=None):
 
 
 def run(command, code=0, env=None, stdin=b"", cwd=None, timeout_s=TIME_LIMIT_S):
-    """Runs a command; `code` is the exit code, or the set of codes, or None for any, that it must end with."""
+    """Runs a command; `code` is the exit code, or the set of codes, or None for any, that it must end with.
+
+    A variable whose value in `env` is None is taken away.
+    """
     process = subprocess.Popen([str(part) if not isinstance(part, bytes) else part for part in command],
                                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=cwd,
-                               env={**CLEAN_ENV, **(env or {})})
+                               env={key: value for key, value in {**CLEAN_ENV, **(env or {})}.items()
+                                    if value is not None})
     try:
         out, err = process.communicate(stdin, timeout_s)
     except BaseException:

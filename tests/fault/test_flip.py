@@ -38,6 +38,7 @@ class Damage(firnlib.TestCase):
         firnlib.write(self.source / "second", firnlib.random_bytes("second", 30_000))
         self.repo.backup(self.source)
         self.key_options = self.cheap_key()
+        self.password_env = {f"{brand}_PASSWORD_FILE": None for brand in ("FIRN", "RESTIC")} if self.key_options else {}
         self.objects = [path for path in self.repo.objects() if path.parent.name != "sessions"]
         self.results = collections.Counter()
 
@@ -61,7 +62,8 @@ class Damage(firnlib.TestCase):
 
     def judge(self, copy, what):
         """Finds out whether a damaged copy is noticed. Returns a word, or raises."""
-        checked = copy.run(*self.key_options, "--no-cache", "check", "--read-data", code=None, timeout_s=120)
+        checked = copy.run(*self.key_options, "--no-cache", "check", "--read-data", code=None, timeout_s=120,
+                           env=self.password_env)
         if checked.code in (1, 10, 12):
             if not checked.err.strip():
                 raise AssertionError(f"{what}: found, but not a word about it\n{checked}")
@@ -72,7 +74,8 @@ class Damage(firnlib.TestCase):
             raise AssertionError(f"{what}: neither found nor harmless\n{checked}")
         if verdict == "harmless" or self.choice.random() < 0.1:
             target = copy.folder / "restored"
-            done = copy.run(*self.key_options, "--no-cache", "restore", "latest", "--target", target, code=None)
+            # With the password, so that damage to its key counts, whatever key did the check.
+            done = copy.run("--no-cache", "restore", "latest", "--target", target, code=None)
             differences = firnlib.tree_differences(self.source, f"{target}{self.source}") if done.code == 0 else ""
             firnlib.remove_tree(target)
             if done.code not in (0, 1, 10, 12):
