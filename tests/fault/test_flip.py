@@ -34,9 +34,9 @@ class Damage(firnlib.TestCase):
             firnlib.write(self.source / name, firnlib.random_bytes(name, size))
         # Opening with a key file costs no scrypt, which would be nearly all of the time of thousands of checks.
         self.repo.init()
-        self.first = self.repo.backup(self.source)["snapshot_id"]
-        firnlib.write(self.source / "second", firnlib.random_bytes("second", 30_000))
         self.repo.backup(self.source)
+        firnlib.write(self.source / "second", firnlib.random_bytes("second", 30_000))
+        self.second = self.repo.backup(self.source)["snapshot_id"]
         self.key_options = self.cheap_key()
         self.password_env = {f"{brand}_PASSWORD_FILE": None for brand in ("FIRN", "RESTIC")} if self.key_options else {}
         self.objects = [path for path in self.repo.objects() if path.parent.name != "sessions"]
@@ -75,7 +75,7 @@ class Damage(firnlib.TestCase):
         if verdict == "harmless" or self.choice.random() < 0.1:
             target = copy.folder / "restored"
             # With the password, so that damage to its key counts, whatever key did the check.
-            done = copy.run("--no-cache", "restore", "latest", "--target", target, code=None)
+            done = copy.run("--no-cache", "restore", self.second, "--target", target, code=None)
             differences = firnlib.tree_differences(self.source, f"{target}{self.source}") if done.code == 0 else ""
             firnlib.remove_tree(target)
             if done.code not in (0, 1, 10, 12):
@@ -167,7 +167,9 @@ class Damage(firnlib.TestCase):
         mutations = []
         for path in self.objects:
             name = path.relative_to(self.repo.path)
-            mutations.append(("deleted", f"{name} deleted", lambda root, name=name: (root / name).unlink(), [name]))
+            # A deleted snapshot, capability or key looks like one that was forgotten or removed.
+            if name.parts[0] not in ("snapshots", "caps", "keys"):
+                mutations.append(("deleted", f"{name} deleted", lambda root, name=name: (root / name).unlink(), [name]))
             for other in self.objects:
                 if other != path:
                     source = other.relative_to(self.repo.path)
