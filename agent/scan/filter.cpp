@@ -421,8 +421,7 @@ PatternList::Outcome PatternList::match(const State& parent, std::string_view na
   if (patterns_.empty()) {
     return outcome;
   }
-  thread_local State to;
-  to.assign((bits_ + 63) / 64, 0);
+  State to((bits_ + 63) / 64);
   std::string folded;
   if (sensitivity_ == Case::Insensitive) {
     folded = lower_text(name);

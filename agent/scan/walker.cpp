@@ -7,10 +7,12 @@
 #include "agent/scan/walker.h"
 
 #include <algorithm>
+#include <atomic>
 #include <deque>
 #include <list>
 #include <map>
 #include <utility>
+#include <vector>
 
 #include "agent/scan/linux_calls.h"
 #include "agent/scan/name_sorter.h"
@@ -35,22 +37,35 @@ struct Anchor {
   bool is_root = false;
 };
 
-// A directory that was begun. Shared by its subdirectories, which find their path through it, and by the
-// items that hold what is left of it; the walk frees it with the last of them.
-struct Dir {
-  Dir() = default;
-  Dir(const Dir&) = delete;
-  Dir& operator=(const Dir&) = delete;
-  // Not recursive: a chain may be ten thousand directories long.
-  ~Dir() {
-    std::shared_ptr<Dir> next = std::move(parent);
-    while (next && next.use_count() == 1) {
-      std::shared_ptr<Dir> above = std::move(next->parent);
-      next = std::move(above);
-    }
-  }
+struct Dir;
 
-  std::shared_ptr<Dir> parent;
+// Shares a Dir between its subdirectories, which find their path through it, and the items that hold what is
+// left of it. Not shared_ptr: a chain may be ten thousand directories long, and must not be freed by
+// recursion.
+class DirRef {
+ public:
+  DirRef() = default;
+  static DirRef make();
+  DirRef(const DirRef& other);
+  DirRef(DirRef&& other) noexcept : dir_(std::exchange(other.dir_, nullptr)) {}
+  DirRef& operator=(DirRef other) noexcept {
+    std::swap(dir_, other.dir_);
+    return *this;
+  }
+  ~DirRef();
+  Dir* get() const { return dir_; }
+  Dir* operator->() const { return dir_; }
+  Dir& operator*() const { return *dir_; }
+  explicit operator bool() const { return dir_ != nullptr; }
+
+ private:
+  Dir* dir_ = nullptr;
+};
+
+// A directory that was begun.
+struct Dir {
+  std::atomic<std::size_t> references{1};
+  DirRef parent;
   std::string name;
   std::size_t path_bytes = 0;
   std::uint64_t device = 0;    // what Crossing::SameDevice compares with
@@ -64,6 +79,26 @@ struct Dir {
   std::size_t chunks_out = 0;         // of a large directory: begun, and not emitted
   bool large_done = false;            // of a large directory: all its chunks are begun
 };
+
+DirRef DirRef::make() {
+  DirRef ref;
+  ref.dir_ = new Dir();
+  return ref;
+}
+
+DirRef::DirRef(const DirRef& other) : dir_(other.dir_) {
+  if (dir_ != nullptr) {
+    dir_->references.fetch_add(1, std::memory_order_relaxed);
+  }
+}
+
+DirRef::~DirRef() {
+  while (dir_ != nullptr && dir_->references.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    Dir* parent = std::exchange(dir_->parent.dir_, nullptr);
+    delete dir_;
+    dir_ = parent;
+  }
+}
 
 std::string path_of(const Dir& dir) {
   std::string path(dir.path_bytes, '/');
@@ -85,7 +120,7 @@ std::string join(const std::string& directory, std::string_view name) {
 
 // What a task found, on its way into the list.
 struct Found {
-  std::shared_ptr<Dir> dir;
+  DirRef dir;
   std::vector<WalkBatch> batches;
   PendingNames subdirs;
   std::unique_ptr<NameSorter> large;  // names that are too many for one batch
@@ -100,7 +135,7 @@ struct Item {
     Ready,    // `batch`
   };
   Kind kind = Kind::Running;
-  std::shared_ptr<Dir> dir;
+  DirRef dir;
   bool more_to_come = false;  // Pending, of a large directory: its chunks will add names
   bool is_chunk = false;      // Running and Ready: of a large directory
   PendingNames names;         // Pending; Ready chunk: what it adds to the Pending item of `dir`
@@ -113,7 +148,7 @@ using Items = std::list<Item>;
 // What a task works on.
 struct Work {
   Items::iterator item;               // the Running one that stands for it
-  std::shared_ptr<Dir> dir;           // Root and Large: itself. Else the parent
+  DirRef dir;                         // Root and Large: itself. Else the parent
   std::shared_ptr<SourceDir> handle;  // of `dir`, when it is open
   std::string name;                   // of the subdirectory; empty for Root and Large
   std::unique_ptr<NameSorter> sorter;
@@ -168,7 +203,7 @@ class TreeWalker final : public Walker {
   }
 
   Result<> start() {
-    auto root = std::make_shared<Dir>();
+    auto root = DirRef::make();
     FIRN_LET(std::unique_ptr<SourceDir> handle,
              source_.open_root(options_.tree_begins_at_root ? options_.roots.front() : "/"));
     FIRN_LET(const Stat stat, handle->stat_self());
@@ -482,7 +517,7 @@ class TreeWalker final : public Walker {
   }
 
   Result<Found> run_directory(Work& work) {
-    std::shared_ptr<Dir> dir = work.dir;
+    DirRef dir = work.dir;
     if (!work.name.empty()) {
       auto opened = open_subdir(work);
       if (!opened) {
@@ -499,9 +534,9 @@ class TreeWalker final : public Walker {
   }
 
   // The Dir for a subdirectory, open.
-  Result<std::shared_ptr<Dir>> open_subdir(const Work& work) {
+  Result<DirRef> open_subdir(const Work& work) {
     const Dir& parent = *work.dir;
-    auto dir = std::make_shared<Dir>();
+    auto dir = DirRef::make();
     dir->parent = work.dir;
     dir->name = work.name;
     dir->path_bytes = parent.path_bytes + (parent.parent ? 1 : 0) + work.name.size();
@@ -556,7 +591,7 @@ class TreeWalker final : public Walker {
   }
 
   // Opens a directory again whose handle was given up: from the nearest one above it that is open.
-  Result<std::shared_ptr<SourceDir>> reopen(const std::shared_ptr<Dir>& dir) {
+  Result<std::shared_ptr<SourceDir>> reopen(const DirRef& dir) {
     std::vector<Dir*> chain;
     std::shared_ptr<SourceDir> at;
     {
