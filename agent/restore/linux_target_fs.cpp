@@ -754,4 +754,12 @@ Result<std::unique_ptr<TargetDir>> LinuxTargetFs::open_root(const std::string& p
   return std::make_unique<LinuxTargetDir>(std::move(at));
 }
 
+Result<std::unique_ptr<TargetDir>> LinuxTargetFs::open_existing_root(const std::string& path) {
+  FileDescriptor at(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!at.valid()) {
+    return fail_errno(errno, "open target directory", printable(path));
+  }
+  return std::make_unique<LinuxTargetDir>(std::move(at));
+}
+
 }  // namespace firn::restore

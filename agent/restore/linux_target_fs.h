@@ -11,6 +11,7 @@ namespace firn::restore {
 class LinuxTargetFs final : public TargetFs {
  public:
   Result<std::unique_ptr<TargetDir>> open_root(const std::string& path) override;
+  Result<std::unique_ptr<TargetDir>> open_existing_root(const std::string& path) override;
 };
 
 }  // namespace firn::restore

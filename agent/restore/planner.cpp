@@ -68,8 +68,8 @@ Result<> Planner::run(tree::PageSource& pages, const format::ChunkSecret& root) 
   if (options_.root_metadata && !options_.dry_run) {
     FIRN_TRY(context_.directories.add({}, *top));
   }
-  if (options_.remove_extra && !options_.dry_run && options_.selection.takes_everything()) {
-    FIRN_TRY(remove_extra({}));
+  if (options_.remove_extra && context_.writer.root) {
+    FIRN_TRY(told({}, remove_extra({})));
   }
   tree::TreeReader reader = whole.list_below(options_.subpath);
   reader_ = &reader;
@@ -114,8 +114,7 @@ Result<> Planner::take(const format::Key& key, const format::EntryView& view) {
     progress.bytes_total += entry.size_bytes;
   }
   if (options_.dry_run) {
-    context_.writer.reporter.item(Action::Restored, "/" + path, entry.size_bytes);
-    return {};
+    return told(path, take_dry(directory, entry));
   }
   auto levels = make_levels();
   if (!levels) {
@@ -146,11 +145,11 @@ Result<> Planner::push_level(std::string_view path) {
   Level level{.path = std::string(path), .state = options_.selection.enter(above.state, name)};
   const auto decision = options_.selection.decide(above.state, name);
   level.skipped = above.skipped || (!decision.selected && !decision.descend);
-  if (decision.selected && !options_.dry_run && !level.skipped) {
+  if (decision.selected && context_.writer.root && !level.skipped) {
     // It was made when its own entry came; where that failed it was told, and there is nothing to put things
     // into.
     level.made = writer_.dirs().open(path).has_value();
-    level.skipped = !level.made;
+    level.skipped = !level.made && !options_.dry_run;
     if (level.made && options_.remove_extra) {
       FIRN_TRY(told(level.path, remove_extra(level.path)));
     }
@@ -173,6 +172,21 @@ Result<> Planner::make_levels() {
     FIRN_TRY(make_directory(std::string(format::key_of(level.path).directory), *entry));
     level.made = true;
   }
+  return {};
+}
+
+/// Says what would be done.
+Result<> Planner::take_dry(const std::string& directory, const Entry& entry) {
+  Way what = Way::Make;
+  if (context_.writer.root && entry.type != FileType::Directory) {
+    if (const auto parent = writer_.dirs().open(directory)) {
+      FIRN_LET(what, way(**parent, entry));
+    }
+  }
+  const Action action = what == Way::Skip      ? Action::Skipped
+                        : what == Way::InPlace ? Action::Updated
+                                               : Action::Restored;
+  context_.writer.reporter.item(action, "/" + joined(directory, entry.name), entry.size_bytes);
   return {};
 }
 
@@ -241,7 +255,9 @@ Result<Planner::Way> Planner::way(TargetDir& parent, const Entry& entry) {
     return Way::InPlace;
   }
   // Another type; or other names of it, which may lie outside the target and must not change with this one.
-  FIRN_TRY(parent.remove(entry.name));
+  if (!options_.dry_run) {
+    FIRN_TRY(parent.remove(entry.name));
+  }
   return Way::Make;
 }
 
@@ -363,8 +379,12 @@ Result<> Planner::flush_inline() {
   return {};
 }
 
-/// Removes what the target has in a directory and the snapshot does not, as far as it is selected.
+/// Removes what the target has in a directory and the snapshot does not; nothing where only a part is
+/// restored.
 Result<> Planner::remove_extra(const std::string& path) {
+  if (!options_.selection.takes_everything()) {
+    return {};
+  }
   FIRN_LET(const OpenDirectory directory, writer_.dirs().open(path));
   std::vector<std::string> names;
   Result<> outcome = directory->list([&](std::span<const scan::ListedName> batch) -> Result<> {
@@ -387,7 +407,7 @@ Result<> Planner::remove_names(TargetDir& directory, const std::string& path,
     while (more && kept.key().name < name) {
       FIRN_LET(more, kept.next());
     }
-    if ((more && kept.key().name == name) || !options_.selection.takes_everything()) {
+    if (more && kept.key().name == name) {
       continue;
     }
     if (!options_.dry_run) {

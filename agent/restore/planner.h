@@ -47,6 +47,7 @@ class Planner {
   Result<> enter(std::string_view directory);
   Result<> push_level(std::string_view path);
   Result<> make_levels();
+  Result<> take_dry(const std::string& directory, const format::Entry& entry);
   Result<> make_directory(const std::string& directory, const format::Entry& entry);
   Result<> take_file(const std::string& directory, const format::Entry& entry);
   Result<> take_special(TargetDir& parent, const std::string& directory, const format::Entry& entry);

@@ -269,6 +269,8 @@ Result<RestoreReport> run_restore(const RestoreContext& context, const format::C
   OpenDirectory target;
   if (!options.dry_run) {
     FIRN_LET(target, in("target", context.target.open_root(options.target)));
+  } else if (auto there = context.target.open_existing_root(options.target)) {
+    target = *std::move(there);
   }
   static_cast<void>(context.state.remove(kGroupsName));  // what a killed restore left says nothing now
   FIRN_LET(auto groups,

@@ -113,6 +113,8 @@ class TargetFs {
   virtual ~TargetFs() = default;
   /// Opens the directory `path`, making it and its parents when they are not there.
   virtual Result<std::unique_ptr<TargetDir>> open_root(const std::string& path) = 0;
+  /// The same for a directory that is there; makes nothing. Errors: NotFound.
+  virtual Result<std::unique_ptr<TargetDir>> open_existing_root(const std::string& path) = 0;
 };
 
 }  // namespace firn::restore

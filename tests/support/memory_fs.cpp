@@ -659,6 +659,15 @@ class MemorySourceFs final : public scan::SourceFs {
 class MemoryTargetFs final : public restore::TargetFs {
  public:
   explicit MemoryTargetFs(std::shared_ptr<Core> core) : core_(std::move(core)) {}
+  Result<std::unique_ptr<TargetDir>> open_existing_root(const std::string& path) override {
+    {
+      auto data = core_->data.lock();
+      if (!Core::find(*data, path)) {
+        return no_such(path);
+      }
+    }
+    return open_root(path);
+  }
   Result<std::unique_ptr<TargetDir>> open_root(const std::string& path) override {
     FIRN_TRY(core_->call(FsCall::OpenRoot, path));
     auto data = core_->data.lock();

@@ -7,6 +7,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "repo/kv/memory_kv.h"
 #include "repo/store/memory_store.h"
 #include "tests/support/compare_trees.h"
@@ -163,6 +165,61 @@ TEST_F(Backup, HolesAreNeitherReadNorFilled) {
   EXPECT_EQ(::lseek(back, 0, SEEK_DATA) / 4096, 10'000'000 / 4096);
   ::close(back);
   EXPECT_TRUE(read == data);
+}
+
+TEST_F(Backup, ADryRestoreSaysWhatWouldBeDoneAndDoesNothing) {
+  tree_.write("kept", "kept");
+  tree_.write("dir/missing", "missing");
+  Engine engine = open();
+  const auto id = back_up(engine);
+  TempDir target;
+  target.write("kept", "other");
+  target.write("extra", "extra");
+  restore::RestoreOptions options;
+  options.target = target.path();
+  options.subpath = tree_.path().substr(1);
+  options.dry_run = true;
+  options.remove_extra = true;
+  auto restored = engine.restore(target_, id, options);
+  ASSERT_TRUE(restored) << restored.error().message;
+  EXPECT_THAT(restored->problems, testing::IsEmpty());
+  EXPECT_THAT(restored->actions,
+              testing::UnorderedElementsAre(restore::Action::Deleted, restore::Action::Updated,
+                                            restore::Action::Restored, restore::Action::Restored));
+  EXPECT_EQ(target.read("kept"), "other");
+  EXPECT_EQ(target.read("extra"), "extra");
+  EXPECT_NE(::access(target.path("dir").c_str(), F_OK), 0);
+
+  options.target = target.path("not-there");
+  ASSERT_TRUE(engine.restore(target_, id, options));
+  EXPECT_NE(::access(options.target.c_str(), F_OK), 0);
+}
+
+TEST_F(Backup, RestoringOverAnOlderStateChangesOnlyWhatDiffers) {
+  tree_.write("same", text_of(300'000, 1));
+  tree_.write("differs", text_of(2'000'000, 2));
+  tree_.write("becomes-file", "file");
+  Engine engine = open();
+  const auto id = back_up(engine);
+  TempDir target;
+  ASSERT_EQ(std::system(("cp -a " + tree_.path() + "/. " + target.path()).c_str()), 0);
+  std::string changed = text_of(2'000'000, 2);
+  changed[1'500'000] = static_cast<char>(changed[1'500'000] + 1);
+  target.write("differs", changed);
+  ASSERT_EQ(::unlink(target.path("becomes-file").c_str()), 0);
+  target.symlink("/etc/passwd", "becomes-file");
+  target.write("extra/deep/file", "extra");
+  restore::RestoreOptions options;
+  options.target = target.path();
+  options.subpath = tree_.path().substr(1);
+  options.root_metadata = true;
+  options.remove_extra = true;
+  auto restored = engine.restore(target_, id, options);
+  ASSERT_TRUE(restored) << restored.error().message;
+  EXPECT_THAT(restored->problems, testing::IsEmpty());
+  EXPECT_EQ(test::differences(tree_.path(), target.path()), "");
+  EXPECT_THAT(restored->actions, testing::Contains(restore::Action::Unchanged));
+  EXPECT_THAT(restored->actions, testing::Contains(restore::Action::Deleted));
 }
 
 }  // namespace
