@@ -49,14 +49,18 @@ class Kill(firnlib.TestCase):
             self.change(number)
             before, began = self.counts(), time.monotonic()
             process = self.repo.start("backup", self.source, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            # A third at any time; the others shortly after an object of a kind that is drawn has appeared.
+            awaited = self.choice.choice((None, "sessions", "data"))
+            while awaited and process.poll() is None and self.counts()[awaited] <= before[awaited]:
+                time.sleep(0.001)
             try:
-                process.wait(self.choice.uniform(0, usual_s))
+                process.wait(self.choice.uniform(0, usual_s if awaited is None else usual_s / 4))
             except subprocess.TimeoutExpired:
                 process.send_signal(signal.SIGKILL)
                 process.wait()
             if process.returncode == 0:
                 acknowledged += 1
-                usual_s = time.monotonic() - began
+                usual_s = (usual_s + time.monotonic() - began) / 2
                 continue
             self.assertEqual(process.returncode, -signal.SIGKILL)
             phases[self.phase(before)] += 1
