@@ -729,7 +729,8 @@ Result<std::unique_ptr<TargetDir>> LinuxTargetFs::open_root(const std::string& p
   if (path.empty() || path.find('\0') != std::string::npos) {
     return fail(ErrorCode::Invalid, "target " + printable(path) + ": not a path");
   }
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC;
+  // Directories on the way need only be passable, not readable.
+  constexpr int kFlags = O_PATH | O_DIRECTORY | O_CLOEXEC;
   FileDescriptor at(::open(path.front() == '/' ? "/" : ".", kFlags));
   std::string_view rest = path;
   while (at.valid() && !rest.empty()) {
@@ -747,6 +748,9 @@ Result<std::unique_ptr<TargetDir>> LinuxTargetFs::open_root(const std::string& p
       next = FileDescriptor(::openat(at.get(), component.c_str(), kFlags));
     }
     at = std::move(next);
+  }
+  if (at.valid()) {
+    at = FileDescriptor(::openat(at.get(), ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   }
   if (!at.valid()) {
     return fail_errno(errno, "open target directory", printable(path));

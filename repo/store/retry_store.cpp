@@ -18,7 +18,8 @@ class RetryStore::Attempts {
   bool wait_for_next() {
     const milliseconds delay = next_delay();
     const nanoseconds elapsed = store_.executor_.clock().steady() - start_;
-    if (count_ >= store_.options_.attempts_max || elapsed + delay > store_.options_.total_max || !sleep(delay)) {
+    if (count_ >= store_.options_.attempts_max || elapsed + delay > store_.options_.total_max ||
+        !sleep(delay)) {
       return false;
     }
     ++count_;

@@ -360,7 +360,7 @@ TEST(LinuxTargetFs, RefusesNamesThatLeaveTheDirectory) {
   temp.write("a/b", "");
   const auto root = open(temp.path());
   for (const std::string& name : {std::string(".."), std::string("."), std::string("a/b"), std::string(""),
-                                 std::string("/etc"), std::string("a\0b", 3), std::string(256, 'n')}) {
+                                  std::string("/etc"), std::string("a\0b", 3), std::string(256, 'n')}) {
     SCOPED_TRACE(name);
     EXPECT_EQ(root->make_dir(name).error().code, ErrorCode::Invalid);
     EXPECT_EQ(root->open_dir(name).error().code, ErrorCode::Invalid);

@@ -41,7 +41,9 @@ class BothExecutors : public testing::TestWithParam<Kind> {
 };
 
 INSTANTIATE_TEST_SUITE_P(Executor, BothExecutors, testing::Values(Kind::Threads, Kind::Seeded),
-                         [](const auto& instance) { return instance.param == Kind::Threads ? "Threads" : "Seeded"; });
+                         [](const auto& instance) {
+                           return instance.param == Kind::Threads ? "Threads" : "Seeded";
+                         });
 
 TEST_P(BothExecutors, JoinWaitsForTheTask) {
   run([](Executor& executor) {
