@@ -19,8 +19,8 @@ import sys
 from extract import Extraction
 from pages import PageName
 from records import PackName
-from repository import Listed, Repository, WrongKey
-from tree import Walk
+from repository import K_CONTENT, Listed, Repository, WrongKey
+from tree import Walk, check_refs
 from wire import Refused, need
 
 
@@ -52,7 +52,8 @@ def extract(repository: Repository, wanted: str, target: str) -> list[str]:
 
 
 def check(repository: Repository) -> list[str]:
-    """Every signed object, every pack, every byte of every snapshot that this key can read."""
+    """Every signed object, every pack, what every snapshot needs, and every byte of it with a key that may
+    read it."""
     problems: list[str] = []
     repository.read_index()
     for name in repository.names("session", "heartbeat", "end", "condemn", "fence", "catalog", "caps"):
@@ -75,6 +76,9 @@ def check(repository: Repository) -> list[str]:
             problems.append(f"{name.text}: {why}")
     for snapshot in repository.snapshots():
         try:
+            check_refs(repository, snapshot.body.root, snapshot.body.refs_root)
+            if K_CONTENT not in repository.keys:
+                continue  # the maintainer's view ends here
             walk = Walk(repository)
             for entry in walk.entries(root_of(repository, snapshot)):
                 for blob in entry.blobs():
@@ -104,7 +108,7 @@ def main() -> int:
     options = parser.parse_args()
     password = key_file = None
     if options.password_file:
-        password = options.password_file.read_bytes().removesuffix(b"\n")
+        password = options.password_file.read_bytes().rstrip(b"\r\n")
     elif options.password_env:
         password = os.environb[os.fsencode(options.password_env)]
     else:

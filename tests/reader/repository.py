@@ -341,6 +341,7 @@ class Repository:
 
     def root_capability(self, snapshot: Listed) -> bytes:
         candidates: list[Capability] = []
+        need(K_PSK in self.keys, "a key of this role reads no snapshots")
         try:
             first: tuple[Capability, ...] = parse(FirstCapabilities, snapshot.extra).capabilities
             candidates = [item for item in first if item.recipient == self.kid]

@@ -89,12 +89,27 @@ class Reader(firnlib.TestCase):
         for folder in ("attributes", "flags", "special"):
             one, other = (firnlib.attribute_listing(root / folder) for root in (self.source, extracted))
             self.assertEqual(one, other)
-        one, other = (firnlib.run(["lsattr", "-R", "-p", "flags"], cwd=root, code=None).out
+        one, other = (sorted(
+            firnlib.run(["lsattr", "-R", "-p", "flags"], cwd=root, code=None).out.splitlines())
                       for root in (self.source, extracted))
         self.assertEqual(one, other)
         for path in [*(self.source / "sparse").iterdir(), self.source / unusual[0]]:
             self.assertEqual(torture.data_map(path),
                              torture.data_map(extracted / path.relative_to(self.source)), path)
+
+    def test_a_hole_map_too_long_to_be_inline(self):
+        self.repo.init()
+        with open(self.source / "holes", "wb") as file:
+            for number in range(1500):
+                file.seek(number * 64 * 1024)
+                file.write(firnlib.random_bytes(number, 4096))
+            file.truncate(1500 * 64 * 1024 + 12345)
+        self.assertLess((self.source / "holes").stat().st_blocks * 512, 8 * MIB, "no sparse files here")
+        target = self.temp / "extracted"
+        extracted = self.extract(self.repo.backup(self.source)["snapshot_id"], target)
+        self.assert_same(self.source, extracted)
+        self.assertEqual(torture.data_map(self.source / "holes"), torture.data_map(extracted / "holes"))
+        self.assert_nothing_wrong()
 
     def test_small_content_and_nothing_at_all(self):
         self.repo.init()
@@ -112,6 +127,24 @@ class Reader(firnlib.TestCase):
         self.repo.run("key", "add", "--role", "reader,writer", "--out", key_file)
         snapshot = self.repo.backup(self.source)["snapshot_id"]
         self.assert_extracts_exactly(snapshot, key=["--key-file", key_file])
+
+    def test_each_role_sees_what_it_may(self):
+        self.repo.init()
+        firnlib.mixed_tree(self.source, seed=14, files=5)
+        keys = {}
+        for role in ("writer", "reader", "maintainer", "issuer", "admin"):
+            keys[role] = ["--key-file", self.temp / role]
+            self.repo.run("key", "add", "--role", role, "--out", keys[role][1])
+        writer = {f"{brand}_PASSWORD_FILE": "" for brand in ("FIRN", "RESTIC")}
+        snapshot = self.repo.backup("--key-file", keys["writer"][1], self.source, env=writer)["snapshot_id"]
+        for role, key in keys.items():
+            with self.subTest(role):
+                self.assertIn(snapshot, self.reader("list", key=key).out)
+                if role == "reader":
+                    self.assert_extracts_exactly(snapshot, key=key)
+                else:  # an admin key too: capabilities are sealed to readers
+                    self.reader("extract", snapshot, self.temp / f"not for {role}", key=key, code=1)
+        self.assertEqual(self.reader("check", key=keys["maintainer"]).err, "")
 
     def test_a_wrong_password_is_told(self):
         self.repo.init()

@@ -34,6 +34,19 @@ def twin_of(page: TreePage | SlicePage) -> RefsPage:
     return RefsPage(tuple(sorted(chunks)), tuple(sorted(children)))
 
 
+def check_refs(repository: Repository, root: bytes, refs_root: bytes) -> None:
+    """With K_meta alone: an index names each chunk that a snapshot needs, from its refs pages (8.6)."""
+    needed, todo = {root}, [refs_root]
+    seen = set(todo)
+    while todo:
+        page = parse(RefsPage, repository.refs_chunk(todo.pop()))
+        needed.update(page.chunks)
+        todo += [child for child in page.children if child not in seen]
+        seen.update(page.children)
+    missing = sorted(id.hex() for id in needed if id not in repository.index)
+    need(not missing, f"{len(missing)} chunks are in no index, such as {missing[:1]}")
+
+
 @dataclasses.dataclass
 class Walk:
     """One walk over the tree of one snapshot."""
