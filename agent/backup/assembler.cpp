@@ -19,6 +19,9 @@ std::string shown_path(const Item& item) {
 Result<> Assembler::run() {
   while (auto batch = context_.assembly.pop()) {
     (*batch)->wait();
+    if ((*batch)->abandoned) {
+      return {};  // whoever abandoned it has said why
+    }
     for (Item& item : (*batch)->items) {
       FIRN_TRY(take(item));
     }

@@ -95,6 +95,7 @@ Result<Written> write_tree(const BackupContext& context, const BackupOptions& op
             outcome = worker.work_on(*batch);
             settle(outcome);
           }
+          batch->abandoned = !outcome;
           batch->finish();
           work.batch_finished();
         }

@@ -56,6 +56,7 @@ class Batch {
   explicit Batch(base::Executor& executor) : done_(executor) {}
 
   std::vector<Item> items;
+  bool abandoned = false;          // the backup failed before its work was done: its entries are not whole
   std::uint64_t bundle_bytes = 0;  // planned into the bundle of this batch
   std::uint64_t read_bytes = 0;    // planned to be read
   std::uint64_t memory_bytes = 0;  // of items, roughly
