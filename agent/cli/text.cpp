@@ -59,6 +59,9 @@ bool parse_civil(std::string_view text, CivilTime& out) {
   fields.tm_year -= 1900;
   fields.tm_mon -= 1;
   fields.tm_isdst = -1;
+  if (fields.tm_mon > 11 || fields.tm_mday < 1 || fields.tm_mday > 31) {
+    return false;
+  }
   if (text.empty()) {
     return true;
   }
@@ -92,8 +95,7 @@ bool parse_civil(std::string_view text, CivilTime& out) {
     }
     out.offset_seconds = sign * (hours * 3600 + minutes * 60);
   }
-  return text.empty() && fields.tm_mon < 12 && fields.tm_mday >= 1 && fields.tm_mday <= 31 &&
-         fields.tm_hour < 24 && fields.tm_min < 60 && fields.tm_sec < 61;
+  return text.empty() && fields.tm_hour < 24 && fields.tm_min < 60 && fields.tm_sec < 61;
 }
 
 }  // namespace
