@@ -218,7 +218,9 @@ class Repository:
 
                 def check() -> None:
                     issuer = by_administrator.get(signed.signer)
-                    need(issuer and issuer.roles & (ISSUER | ADMIN), "cert signed by a key that may not")
+                    need(issuer and issuer.roles & ISSUER, "cert signed by a key that may not")
+                    earlier = by_administrator.get(name.kid, cert)
+                    need(earlier.roles == WRITER, "an issuer takes no role from a key")
                     need(cert.roles == WRITER and cert.not_after - cert.not_before <= NINETY_DAYS,
                          "more than an issuer may grant")
                     assert issuer
@@ -243,7 +245,8 @@ class Repository:
                 need(revoked.kid == name.kid and revoked.repository == self.config.repository,
                      "revokes something else")
                 if signed.signer != ADMINISTRATOR:
-                    self._need_role(signed.signer, ISSUER)
+                    issuer = self.certs.get(signed.signer)
+                    need(issuer and issuer.roles & ISSUER, "revoked by a key that may not")
                     need(name.kid in self.certs and self.certs[name.kid].roles == WRITER,
                          "an issuer revokes only writers")
                 self._verify(name, signed)
@@ -252,8 +255,8 @@ class Repository:
                 self.ignored.append(f"{name.text}: {why}")
 
     def _need_role(self, kid: bytes, roles: int) -> None:
-        need(kid in self.certs and self.certs[kid].roles & (roles | ADMIN),
-             f"signer {kid.hex()} may not sign this")
+        may = kid == ADMINISTRATOR or (kid in self.certs and self.certs[kid].roles & (roles | ADMIN))
+        need(may, f"signer {kid.hex()} may not sign this")
 
     def _verify(self, name: Name, signed: Signed) -> None:
         if signed.signer == ADMINISTRATOR:
@@ -270,6 +273,8 @@ class Repository:
         data = self.get(name.text, size=SEALED_MAX + 1)
         signed = open_clear(name, data) if name.kind in CLEAR_KINDS else open_sealed(
             name, data, self.keys[K_META])
+        if name.kind == "snapshot":
+            parse(FirstCapabilities, signed.extra)
         return self.check_signed(name, signed), signed.extra
 
     def check_signed(self, name: Name, signed: Signed) -> Any:
@@ -278,7 +283,6 @@ class Repository:
         if name.kind == "snapshot":
             need(body.name.path() == name.text, "snapshot under another name")
             need(body.repository == self.config.repository, "snapshot of another repository")
-            need(name.tag == crypto.hmac(self.keys[K_META], body.source)[:8], "source tag of another source")
             self._need_role(signed.signer, WRITER | READER)
         elif name.kind == "caps":
             need(body.recipient == name.kid, "capability for another key than its name says")
@@ -340,13 +344,9 @@ class Repository:
     # Step 6: the capability of a root page.
 
     def root_capability(self, snapshot: Listed) -> bytes:
-        candidates: list[Capability] = []
         need(K_PSK in self.keys, "a key of this role reads no snapshots")
-        try:
-            first: tuple[Capability, ...] = parse(FirstCapabilities, snapshot.extra).capabilities
-            candidates = [item for item in first if item.recipient == self.kid]
-        except Refused as why_not:  # the extra bytes are not signed: the snapshot is still good
-            self.ignored.append(f"{snapshot.name.text}: extra bytes: {why_not}")
+        first: tuple[Capability, ...] = parse(FirstCapabilities, snapshot.extra).capabilities
+        candidates = [item for item in first if item.recipient == self.kid]
         later = parse_name(f"caps/{snapshot.id.hex()}/{self.kid.hex()}")
         assert later
         why = "this key has no capability for the snapshot"

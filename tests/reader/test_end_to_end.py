@@ -1,6 +1,6 @@
 """What firn backs up, the Python reader of docs/FORMAT.md extracts: the same trees, seen by independent eyes.
 
-Needs the firn binary (see firnlib). Not here: the golden files (reader_test.py), firn's own restore (tests/e2e).
+Needs the firn binary (see firnlib). Not here: the golden files (reader_test.py), firn's restore (tests/e2e).
 """
 import os
 import pathlib
@@ -14,7 +14,7 @@ import torture  # noqa: E402
 from firnlib import MIB  # noqa: E402
 
 READER = HERE / "firn_reader.py"
-LARGE_BYTES = 40 * MIB if firnlib.LEVEL == "quick" else 160 * MIB  # the larger one has several levels of slice pages
+LARGE_BYTES = 40 * MIB if firnlib.LEVEL == "quick" else 160 * MIB  # the larger: levels of slice pages
 
 
 @firnlib.firn_only
@@ -41,7 +41,7 @@ class Reader(firnlib.TestCase):
         self.assertEqual(done.out + done.err, "")
 
     def test_every_snapshot_is_listed_and_extracted(self):
-        """Bundles, large files with slice pages, a wide directory, and what changed between three snapshots."""
+        """Bundles, a large file with slice pages, a wide directory, changes between three snapshots."""
         self.repo.init("--chunk-size", "128K")
         firnlib.mixed_tree(self.source, seed=11)
         firnlib.write_random(self.source / "large", 11, LARGE_BYTES)
