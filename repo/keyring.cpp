@@ -17,7 +17,7 @@ using format::Roles;
 using format::WrapName;
 
 constexpr Roles kAnyRole{format::kRolesAll};
-constexpr auto kIssuedValidityMax = std::chrono::hours(24 * 90 + 1);
+constexpr auto kIssuedValidityMax = std::chrono::hours(24 * 90);
 
 /// Who may sign what (docs/SECURITY.md). The administrator may sign everything.
 Roles signers_of(ObjectKind kind) {
@@ -167,9 +167,9 @@ Keyring::Keyring(format::KeySecrets secrets, format::Config config)
       kid_(secrets_.kid()),
       refs_(format::derive_refs_key(*secrets_.meta)) {}
 
-std::optional<format::Cert> Keyring::verified_cert(const CertName& name, ByteView bytes) const {
-  const auto object_name = format::object_name(name);
-  const auto object = format::parse_clear_object(object_name, bytes);
+/// The certificate in an object, if it says of whom it is; who signed it is another question.
+std::optional<Keyring::SignedCert> Keyring::parse_signed_cert(const CertName& name, ByteView bytes) const {
+  auto object = format::parse_clear_object(format::object_name(name), bytes);
   if (!object) {
     return std::nullopt;
   }
@@ -178,19 +178,34 @@ std::optional<format::Cert> Keyring::verified_cert(const CertName& name, ByteVie
       format::key_id(cert->sign_key, cert->seal_key) != name.kid) {
     return std::nullopt;
   }
-  if (object->signer.is_zero()) {
-    return format::signature_is_valid(object_name, *object, config_.admin) ? std::optional(*cert)
-                                                                           : std::nullopt;
-  }
-  const KnownKey* issuer = find(object->signer);
-  const auto validity = std::chrono::nanoseconds(cert->not_after.nanoseconds - cert->not_before.nanoseconds);
-  const bool may_be_issued = cert->roles == Roles{}.with(Role::Writer) &&
-                             cert->not_after.nanoseconds != INT64_MAX && validity <= kIssuedValidityMax;
-  if (issuer == nullptr || !issuer->cert.roles.has(Role::Issuer) || !may_be_issued ||
-      !format::signature_is_valid(object_name, *object, issuer->cert.sign_key)) {
+  return SignedCert{.object = *std::move(object), .cert = *std::move(cert)};
+}
+
+std::optional<format::Cert> Keyring::cert_of_admin(const CertName& name, ByteView bytes) const {
+  auto found = parse_signed_cert(name, bytes);
+  if (!found || !found->object.signer.is_zero() ||
+      !format::signature_is_valid(format::object_name(name), found->object, config_.admin)) {
     return std::nullopt;
   }
-  return *cert;
+  return std::move(found->cert);
+}
+
+std::optional<format::Cert> Keyring::cert_of_issuer(const CertName& name, ByteView bytes,
+                                                    const std::map<KeyId, KnownKey>& by_admin) const {
+  auto found = parse_signed_cert(name, bytes);
+  if (!found) {
+    return std::nullopt;
+  }
+  const format::Cert& cert = found->cert;
+  const auto issuer = by_admin.find(found->object.signer);
+  const auto validity = std::chrono::nanoseconds(cert.not_after.nanoseconds - cert.not_before.nanoseconds);
+  const bool may_be_issued = cert.roles == Roles{}.with(Role::Writer) &&
+                             cert.not_after.nanoseconds != INT64_MAX && validity <= kIssuedValidityMax;
+  if (issuer == by_admin.end() || !issuer->second.cert.roles.has(Role::Issuer) || !may_be_issued ||
+      !format::signature_is_valid(format::object_name(name), found->object, issuer->second.cert.sign_key)) {
+    return std::nullopt;
+  }
+  return std::move(found->cert);
 }
 
 Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing) {
@@ -206,15 +221,27 @@ Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing
       }
     }
   }
-  // Twice: what an issuer signed can be judged once the issuer's own certificate, which only pk_A signs, is
-  // known.
-  for (int pass = 0; pass < 2; ++pass) {
-    for (const auto& [kid, certs] : fetched) {
-      for (auto cert = certs.rbegin(); cert != certs.rend(); ++cert) {
-        if (auto valid = verified_cert(cert->first, cert->second)) {
-          known_.insert_or_assign(kid, KnownKey{.kid = kid, .cert = *std::move(valid)});
-          break;
-        }
+  // First what pk_A signed: it alone says who is an issuer, and whose roles an issuer may not touch.
+  for (const auto& [kid, certs] : fetched) {
+    for (auto cert = certs.rbegin(); cert != certs.rend() && !known_.contains(kid); ++cert) {
+      if (auto valid = cert_of_admin(cert->first, cert->second)) {
+        known_.emplace(kid, KnownKey{.kid = kid, .n = cert->first.n, .cert = *std::move(valid)});
+      }
+    }
+  }
+  const std::map<KeyId, KnownKey> by_admin = known_;
+  for (const auto& [kid, certs] : fetched) {
+    const auto own = by_admin.find(kid);
+    if (own != by_admin.end() && own->second.cert.roles != Roles{}.with(Role::Writer)) {
+      continue;
+    }
+    for (auto cert = certs.rbegin(); cert != certs.rend(); ++cert) {
+      if (own != by_admin.end() && cert->first.n < own->second.n) {
+        break;
+      }
+      if (auto valid = cert_of_issuer(cert->first, cert->second, by_admin)) {
+        known_.insert_or_assign(kid, KnownKey{.kid = kid, .n = cert->first.n, .cert = *std::move(valid)});
+        break;
       }
     }
   }
@@ -261,7 +288,8 @@ Result<format::Revoked> Keyring::verified_revocation(const KeyId& kid, ByteView 
 Result<> Keyring::verify_clear(const format::ObjectName& name, ByteView bytes) const {
   FIRN_LET(const format::ParsedName parsed, format::parse_name(name));
   if (const auto* cert = std::get_if<CertName>(&parsed)) {
-    if (!verified_cert(*cert, bytes)) {
+    // Issuers among the known keys are pk_A's: an issuer's certificate makes writers only.
+    if (!cert_of_admin(*cert, bytes) && !cert_of_issuer(*cert, bytes, known_)) {
       return fail(ErrorCode::Corrupt, "is no valid certificate");
     }
     return {};
@@ -299,7 +327,8 @@ std::vector<KnownKey> Keyring::keys() const {
 std::vector<KnownKey> Keyring::readers(base::WallTime now) const {
   std::vector<KnownKey> readers;
   for (const auto& [kid, key] : known_) {
-    if (key.cert.roles.has(Role::Reader) && !key.revoked && now < key.cert.not_after) {
+    const bool reads = key.cert.roles.has(Role::Reader) || key.cert.roles.has(Role::Admin);
+    if (reads && !key.revoked && now < key.cert.not_after) {
       readers.push_back(key);
     }
   }

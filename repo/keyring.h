@@ -42,6 +42,7 @@ Result<KeyListing> list_keys(store::ObjectStore& store);
 /// A key as its highest valid certificate describes it.
 struct KnownKey {
   format::KeyId kid;
+  std::uint32_t n = 0;  // of the certificate
   format::Cert cert;
   bool revoked = false;
 };
@@ -77,7 +78,8 @@ class Keyring {
 
   /// Keys that hold a valid certificate, in order of kid.
   std::vector<KnownKey> keys() const;
-  /// Keys to which a new snapshot's capability is sealed: every reader that is not revoked or expired.
+  /// Keys to which a new snapshot's capability is sealed: every reader or admin that is not revoked or
+  /// expired.
   std::vector<KnownKey> readers(base::WallTime now) const;
   /// Null for a key that is not known.
   const KnownKey* find(const format::KeyId& kid) const;
@@ -94,7 +96,14 @@ class Keyring {
   Result<> verify_clear(const format::ObjectName& name, ByteView bytes) const;
 
  private:
-  std::optional<format::Cert> verified_cert(const format::CertName& name, ByteView bytes) const;
+  struct SignedCert {
+    format::SignedBody object;
+    format::Cert cert;
+  };
+  std::optional<SignedCert> parse_signed_cert(const format::CertName& name, ByteView bytes) const;
+  std::optional<format::Cert> cert_of_admin(const format::CertName& name, ByteView bytes) const;
+  std::optional<format::Cert> cert_of_issuer(const format::CertName& name, ByteView bytes,
+                                             const std::map<format::KeyId, KnownKey>& by_admin) const;
   Result<format::Revoked> verified_revocation(const format::KeyId& kid, ByteView bytes) const;
 
   format::KeySecrets secrets_;
