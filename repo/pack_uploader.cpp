@@ -21,6 +21,7 @@ constexpr std::size_t kIndexPacksDue = 64;
 constexpr std::chrono::seconds kIndexAgeDue{60};
 // Two open packs and one on its way: with less, an open pack could wait for itself.
 constexpr std::uint64_t kSlotsMin = 3;
+constexpr std::size_t kClaimShards = 64;
 constexpr kv::TableId kJournalPacks{0};
 constexpr std::string_view kJournalName = "journal";
 constexpr std::uint64_t kJournalBytesMax = 64ULL << 20;
@@ -32,9 +33,15 @@ std::uint64_t slot_count(const UploaderOptions& options, std::uint32_t pack_size
 }  // namespace
 
 bool PackUploader::OpenPack::fits(std::uint32_t stored_bytes) const {
-  // The waiting refs pages will need an entry each in the trailer as well.
-  const auto waiting = refs_bytes + static_cast<std::uint32_t>(refs.size()) * format::kPackEntryBytes;
-  return builder->fits(stored_bytes + waiting);
+  if (refs.empty()) {
+    return builder->fits(stored_bytes);
+  }
+  // The waiting refs pages need their bytes and an entry each as well; a trailer grows by whole blocks, so
+  // that so many entries may take one block more than their own bytes.
+  const std::uint64_t waiting = refs_bytes + (refs.size() + 1) * std::uint64_t{format::kPackEntryBytes};
+  const std::uint64_t needed =
+      builder->size_bytes() + stored_bytes + waiting + std::uint64_t{2} * format::kPackTrailerBlockBytes;
+  return builder->chunk_count() + refs.size() < format::kPackChunksMax && needed <= pack_size;
 }
 
 void PackUploader::OpenPack::append(const ChunkId& id, const ChunkShape& shape, ByteView stored) {
@@ -55,7 +62,7 @@ std::optional<PackUploader::ClosedPack> PackUploader::OpenPack::close(PackBuilde
   }
   refs.clear();
   refs_bytes = 0;
-  ClosedPack closed{*std::move(builder), padding, std::move(slot)};
+  ClosedPack closed{*std::move(builder), padding, std::move(slot), 0};
   builder.reset();
   return closed;
 }
@@ -89,24 +96,99 @@ PackUploader::PackUploader(const Repository& repository, index::ChunkIndex& inde
       tasks_(repository.services().executor) {
   const auto uploads =
       std::min<std::uint64_t>(repository.store().parallel_requests(), slots_.total_bytes() - 1);
+  for (std::size_t i = 0; i < kClaimShards; ++i) {
+    claims_.push_back(std::make_unique<base::Monitor<ClaimShard>>(repository_.services().executor));
+  }
   for (std::uint64_t i = 0; i < uploads; ++i) {
     tasks_.spawn("upload", [this] { return upload_task(); });
   }
 }
 
-PackUploader::~PackUploader() {
+PackUploader::~PackUploader() { stop(); }
+
+void PackUploader::stop() {
   slots_.close();
   queue_.abort();
   static_cast<void>(tasks_.join());
+  journal_.reset();  // the next session of this process opens it
 }
 
-base::Guarded<PackUploader::ClaimShard>& PackUploader::shard(const ChunkId& id) {
-  return claims_[std::to_integer<std::size_t>(id.bytes[0]) % claims_.size()];
+// ---- claims
+
+base::Monitor<PackUploader::ClaimShard>& PackUploader::shard(const ChunkId& id) {
+  return *claims_[std::to_integer<std::size_t>(id.bytes[0]) % claims_.size()];
 }
 
-bool PackUploader::claim(const ChunkId& id) { return shard(id).lock()->ids.insert(id).second; }
+bool PackUploader::claim(const ChunkId& id) {
+  auto claims = shard(id).lock();
+  const bool first = claims->ids.emplace(id, claims->next).second;
+  if (first) {
+    claims->not_added.insert(claims->next);
+    claims->next += 1;
+  }
+  return first;
+}
 
 bool PackUploader::claimed(const ChunkId& id) { return shard(id).lock()->ids.contains(id); }
+
+void PackUploader::give_up(const ChunkId& id, const Error& why) {
+  fail_with(why);
+  settle_claim(id);
+}
+
+void PackUploader::settle_claim(const ChunkId& id) {
+  auto claims = shard(id).lock();
+  if (const auto claim = claims->ids.find(id); claim != claims->ids.end()) {
+    claims->not_added.erase(claim->second);
+  }
+  if (claims->waiting > 0) {
+    claims.notify();
+  }
+}
+
+void PackUploader::drop_claim(const ChunkId& id) {
+  settle_claim(id);
+  shard(id).lock()->ids.erase(id);
+}
+
+void PackUploader::wait_for_claims() {
+  for (const auto& shard : claims_) {
+    auto claims = shard->lock();
+    const std::uint64_t end = claims->next;
+    claims->waiting += 1;
+    claims.wait([&](const ClaimShard& c) { return c.not_added.empty() || *c.not_added.begin() >= end; });
+    claims->waiting -= 1;
+  }
+}
+
+// ---- work on its way
+
+std::uint64_t PackUploader::begin_work() {
+  auto progress = progress_.lock();
+  progress->unfinished.insert(progress->next);
+  return progress->next++;
+}
+
+void PackUploader::end_work(std::uint64_t number) {
+  auto progress = progress_.lock();
+  progress->unfinished.erase(number);
+  progress.notify();
+}
+
+void PackUploader::wait_for_work() {
+  auto progress = progress_.lock();
+  const std::uint64_t end = progress->next;
+  progress.wait([&](const Progress& p) { return p.unfinished.empty() || *p.unfinished.begin() >= end; });
+}
+
+/// Under the open pack's lock: whoever finds it closed must find it among the unfinished.
+std::optional<PackUploader::ClosedPack> PackUploader::close(OpenPack& pack, PackBuilder::Padding padding) {
+  std::optional<ClosedPack> closed = pack.close(padding);
+  if (closed) {
+    closed->number = begin_work();
+  }
+  return closed;
+}
 
 Result<> PackUploader::check_failed() {
   if (!failed_.load()) {
@@ -127,33 +209,33 @@ Result<> PackUploader::add(const ChunkId& id, const ChunkShape& shape, ByteView 
         const PackKind kind = format::is_meta(shape.type) ? PackKind::Meta : PackKind::Data;
         pack->builder.emplace(kind, repository_.id(), session_, pack_size_);
         pack->slot = std::move(slot);
+        pack->pack_size = pack_size_;
       }
       if (pack->builder && pack->fits(shape.stored)) {
         pack->append(id, shape, stored);
-        return {};
+        break;
       }
-      full = pack->close(PackBuilder::Padding::Full);
+      full = close(*pack, PackBuilder::Padding::Full);
     }
     if (full) {
       enqueue(*std::move(full));
     }
     if (slot.bytes() == 0) {
       slot = slots_.acquire(1);
+      if (slot.bytes() == 0 && !failed_.load()) {
+        return fail(ErrorCode::Cancelled, "the session has ended");
+      }
     }
   }
+  settle_claim(id);
+  return {};
 }
 
 void PackUploader::enqueue(ClosedPack pack) {
-  progress_.lock()->unfinished += 1;
+  const std::uint64_t number = pack.number;
   if (!queue_.push(std::move(pack))) {
-    finished_one();
+    end_work(number);
   }
-}
-
-void PackUploader::finished_one() {
-  auto progress = progress_.lock();
-  progress->unfinished -= 1;
-  progress.notify();
 }
 
 void PackUploader::fail_with(const Error& error) {
@@ -170,13 +252,16 @@ void PackUploader::fail_with(const Error& error) {
 
 Result<> PackUploader::upload_task() {
   while (auto pack = queue_.pop()) {
+    const std::uint64_t number = pack->number;
+    Result<> uploaded;
     if (!failed_.load()) {
-      if (auto uploaded = upload(*std::move(pack)); !uploaded) {
-        fail_with(uploaded.error());
-      }
+      uploaded = upload(*std::move(pack));
     }
     pack.reset();
-    finished_one();
+    if (!uploaded) {
+      fail_with(uploaded.error());
+    }
+    end_work(number);
   }
   return {};
 }
@@ -214,6 +299,7 @@ Result<> PackUploader::upload(ClosedPack pack) {
 Result<> PackUploader::put_index(bool even_if_early) {
   format::IndexObject object{.proof = proof_, .level = 0, .replaces = {}, .packs = {}};
   format::IndexName name{.level = 0, .session = session_, .n = 0};
+  std::uint64_t work = 0;
   {
     auto batch = batch_.lock();
     const bool old = repository_.services().clock.steady() - batch->oldest >= kIndexAgeDue;
@@ -223,7 +309,17 @@ Result<> PackUploader::put_index(bool even_if_early) {
     }
     object.packs = std::exchange(batch->packs, {});
     name.n = batch->next_n++;
+    work = begin_work();
   }
+  auto indexed = put_index_object(name, std::move(object));
+  if (!indexed) {
+    fail_with(indexed.error());
+  }
+  end_work(work);
+  return indexed;
+}
+
+Result<> PackUploader::put_index_object(const format::IndexName& name, format::IndexObject object) {
   std::sort(object.packs.begin(), object.packs.end(),
             [](const IndexedPack& a, const IndexedPack& b) { return a.name < b.name; });
   const auto object_name = format::object_name(name);
@@ -234,12 +330,14 @@ Result<> PackUploader::put_index(bool even_if_early) {
   FIRN_TRY(update->add_object(name, reader));
   FIRN_TRY(update->commit());
   // From here on the local index answers for these chunks.
+  std::vector<PackName> names;
   for (const IndexedPack& pack : object.packs) {
+    names.push_back(pack.name);
     for (const format::PackEntry& entry : pack.entries) {
-      shard(entry.id).lock()->ids.erase(entry.id);
+      drop_claim(entry.id);
     }
   }
-  journal_erase(object.packs);
+  journal_erase(names);
   const std::function<void()> checkpoint = *checkpoint_.lock();
   if (checkpoint) {
     checkpoint();
@@ -248,22 +346,23 @@ Result<> PackUploader::put_index(bool even_if_early) {
 }
 
 Result<> PackUploader::wait_for_all() {
+  wait_for_claims();
   for (auto* open : {&open_data_, &open_meta_}) {
-    std::optional<ClosedPack> last = open->lock()->close(PackBuilder::Padding::Last);
+    std::optional<ClosedPack> last;
+    {
+      auto pack = open->lock();
+      last = close(*pack, PackBuilder::Padding::Last);
+    }
     if (last) {
       enqueue(*std::move(last));
     }
   }
-  {
-    auto progress = progress_.lock();
-    progress.wait([](const Progress& p) { return p.unfinished == 0; });
-  }
+  wait_for_work();
   FIRN_TRY(check_failed());
-  auto indexed = put_index(true);
-  if (!indexed) {
-    fail_with(indexed.error());
-  }
-  return indexed;
+  FIRN_TRY(put_index(true));
+  // Other tasks may have taken the packs of some of these chunks into index objects that are on their way.
+  wait_for_work();
+  return check_failed();
 }
 
 void PackUploader::on_checkpoint(std::function<void()> callback) {
@@ -279,10 +378,10 @@ void PackUploader::journal_put(const PackName& pack) {
   }
 }
 
-void PackUploader::journal_erase(const std::vector<IndexedPack>& packs) {
+void PackUploader::journal_erase(const std::vector<PackName>& packs) {
   if (auto txn = journal_->begin_write()) {
-    for (const IndexedPack& pack : packs) {
-      static_cast<void>((*txn)->erase(kJournalPacks, as_bytes(format::object_name(pack.name).str())));
+    for (const PackName& pack : packs) {
+      static_cast<void>((*txn)->erase(kJournalPacks, as_bytes(format::object_name(pack).str())));
     }
     static_cast<void>((*txn)->commit());
   }
@@ -302,17 +401,22 @@ Result<> PackUploader::adopt_journal(const std::function<bool(const PackName&)>&
       return true;
     }));
   }
+  std::vector<PackName> dead;
   for (const PackName& name : names) {
     FIRN_LET(const bool known, index_.contains_pack(name));
-    if (known || is_condemned(name)) {
-      continue;
+    bool useless = known || is_condemned(name);
+    if (!useless) {
+      const auto size = repository_.store().head(format::object_name(name));
+      const auto taken = size ? take_over(name, *size) : Result<>(Failure(size.error()));
+      // A pack that cannot be read now is left alone: its chunks are stored again.
+      useless =
+          !taken && (taken.error().code == ErrorCode::NotFound || taken.error().code == ErrorCode::Corrupt);
     }
-    auto size = repository_.store().head(format::object_name(name));
-    if (size) {
-      // A pack that cannot be read is left alone: its chunks are stored again.
-      static_cast<void>(take_over(name, *size));
+    if (useless) {
+      dead.push_back(name);
     }
   }
+  journal_erase(dead);
   return put_index(true);
 }
 

@@ -22,6 +22,27 @@ struct Stopping {
   bool stop = false;
 };
 
+/// What a key without the role signed would count for nobody, so it is not begun.
+Result<> may_open(const Repository& repository, format::SessionKind kind) {
+  const Keyring& keys = repository.keys();
+  const bool maintains = kind == format::SessionKind::Maintenance;
+  if (!keys.can(maintains ? format::Role::Maintainer : format::Role::Writer) &&
+      !keys.can(format::Role::Admin)) {
+    return fail(ErrorCode::Denied, "key " + keys.kid().hex() + " has not the role of a " +
+                                       (maintains ? "maintainer" : "writer") + " in this repository");
+  }
+  const KnownKey* own = keys.find(keys.kid());
+  const base::WallTime now = repository.services().clock.wall();
+  if (own == nullptr || own->revoked) {
+    return fail(ErrorCode::Denied, "key " + keys.kid().hex() + " was revoked");
+  }
+  if (now >= own->cert.not_after) {
+    return fail(ErrorCode::Denied, "the certificate of key " + keys.kid().hex() +
+                                       " has expired: make a new key with 'firn key add'");
+  }
+  return {};
+}
+
 }  // namespace
 
 struct WriteSession::State {
@@ -145,6 +166,7 @@ struct WriteSession::State {
                       " was fenced by maintenance while it ran; run the backup again (what was "
                       "uploaded is kept)");
     }
+    uncertain.store(true);  // no .end: it says that there was no fence
     return Failure(Error(size.error()).in("cannot tell whether the snapshot counts"));
   }
 };
@@ -159,6 +181,15 @@ struct ChunkWriter::State {
   std::vector<crypto::Digest> leaves;
   Bytes stored;
   Bytes opened;
+
+  Result<std::uint32_t> store_claimed(ChunkType type, ByteView plain, const ChunkId& id,
+                                      crypto::Key256View key, const ChunkSecret* t) {
+    auto added = seal_and_add(type, plain, id, key, t);
+    if (!added) {
+      session.uploader->give_up(id, added.error());
+    }
+    return added;
+  }
 
   /// Compresses and seals `plain` into `stored`, opens it again, and hands it to the uploader.
   Result<std::uint32_t> seal_and_add(ChunkType type, ByteView plain, const ChunkId& id,
@@ -207,7 +238,7 @@ Result<StoredChunk> ChunkWriter::store(ChunkType type, ByteView plain) {
     return chunk;
   }
   const auto key = format::chunk_key(chunk.t);
-  FIRN_LET(chunk.stored_bytes, state_->seal_and_add(type, plain, chunk.id, key.bytes(), &chunk.t));
+  FIRN_LET(chunk.stored_bytes, state_->store_claimed(type, plain, chunk.id, key.bytes(), &chunk.t));
   chunk.added = true;
   return chunk;
 }
@@ -223,7 +254,7 @@ Result<ChunkId> ChunkWriter::store_refs(ByteView plain) {
   FIRN_LET(const bool there, session.may_refer(id));
   if (!there && session.uploader->claim(id)) {
     const auto key = format::refs_page_key(refs, id);
-    FIRN_TRY(state_->seal_and_add(ChunkType::RefsPage, plain, id, key.bytes(), nullptr));
+    FIRN_TRY(state_->store_claimed(ChunkType::RefsPage, plain, id, key.bytes(), nullptr));
   }
   return id;
 }
@@ -234,6 +265,7 @@ Result<std::unique_ptr<WriteSession>> WriteSession::open(const Repository& repos
                                                          index::ChunkIndex& index, ObjectCache& cache,
                                                          kv::LocalKv& kv_state,
                                                          const SessionOptions& options) {
+  FIRN_TRY(may_open(repository, options.kind));
   auto state = std::make_unique<State>(repository, index, options);
   FIRN_TRY(in("cannot write to the repository", state->put_marker()));
   FIRN_LET(state->maintenance, load_maintenance(repository, cache));
@@ -262,6 +294,14 @@ Result<> WriteSession::flush() { return state_->uploader->wait_for_all(); }
 Result<format::SnapshotId> WriteSession::commit(format::Snapshot snapshot, const ChunkSecret& root) {
   FIRN_CHECK(format::chunk_id(root) == snapshot.root);
   FIRN_TRY(flush());
+  for (const ChunkId& id : {snapshot.root, snapshot.refs_root}) {
+    FIRN_LET(const bool there, may_refer(id));
+    if (!there) {
+      return fail(ErrorCode::Changed, "chunk " + id.hex() +
+                                          " of the new snapshot is not in this session's view of the "
+                                          "repository; run the backup again");
+    }
+  }
   snapshot.repository = state_->repository.id();
   snapshot.proof = state_->proof;
   snapshot.name = {.source = format::source_tag(state_->repository.keys().meta(), snapshot.source.id),
@@ -275,10 +315,12 @@ Result<format::SnapshotId> WriteSession::commit(format::Snapshot snapshot, const
 }
 
 void WriteSession::end() {
+  // First whatever is on its way: .end says that every answer is known.
+  state_->stop_heartbeat();
+  state_->uploader->stop();
   if (state_->fenced.load() || state_->uncertain.load() || state_->uploader->uncertain()) {
     return;
   }
-  state_->stop_heartbeat();
   const format::SessionEnd end{.proof = state_->proof, .time = state_->repository.services().clock.wall()};
   if (auto body = format::encode(end)) {
     static_cast<void>(state_->put(format::object_name(format::EndName{state_->id}), *std::move(body)));

@@ -87,7 +87,8 @@ class ChunkWriter {
 class WriteSession {
  public:
   /// Steps 1 to 3: PUT the marker, read maint/, bring the index to LIST index/; and takes over what a killed
-  /// session of this cache had uploaded without an index object.
+  /// session of this cache had uploaded without an index object. Errors: Denied (the key's roles do not
+  /// include it, it was revoked, or its certificate has expired), and those of the store.
   static Result<std::unique_ptr<WriteSession>> open(const Repository& repository, index::ChunkIndex& index,
                                                     ObjectCache& cache, kv::LocalKv& state,
                                                     const SessionOptions& options);
@@ -112,7 +113,9 @@ class WriteSession {
   /// store.
   Result<format::SnapshotId> commit(format::Snapshot snapshot, const format::ChunkSecret& root);
 
-  /// Step 8: says that the session is over, when every answer is certain and there is no fence. Best effort.
+  /// Step 8: drops what was not flushed, waits for the answers to what is on its way, and says that the
+  /// session is over, when every answer is certain and there is no fence. Best effort. Nothing is stored or
+  /// committed afterwards.
   void end();
 
   /// Called after each index object that was answered (a checkpoint: everything stored before is safe).
