@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <list>
+#include <optional>
+#include <string>
 #include <utility>
 
 namespace firn::repo {
@@ -12,6 +14,38 @@ using format::ChunkType;
 using format::PackName;
 
 constexpr std::uint64_t kWindowBytes = 256 << 10;
+
+/// Why no copy of a chunk could be read.
+class CopyErrors {
+ public:
+  bool none() const { return !first_; }
+  bool any_not_found() const { return any_not_found_; }
+
+  void add(Error error) {
+    any_not_found_ = any_not_found_ || error.code == ErrorCode::NotFound;
+    if (!first_) {
+      first_ = std::move(error);
+      return;
+    }
+    // A store that does not answer says nothing about the chunk; a damaged copy says more than a missing one.
+    if (weight(error.code) > weight(first_->code)) {
+      first_->code = error.code;
+    }
+    first_->message += "; " + error.message;
+  }
+  Error error(const ChunkId& id) && {
+    const std::string chunk = "chunk " + id.hex();
+    return first_ ? std::move(*first_).in(chunk)
+                  : Error{ErrorCode::NotFound, chunk + " is in no pack of the index"};
+  }
+
+ private:
+  static int weight(ErrorCode code) {
+    return code == ErrorCode::NotFound ? 0 : code == ErrorCode::Corrupt ? 1 : 2;
+  }
+  std::optional<Error> first_;
+  bool any_not_found_ = false;
+};
 
 }  // namespace
 
@@ -27,10 +61,12 @@ struct ChunkReader::Windows {
   std::size_t windows_max;
   base::Guarded<std::list<std::shared_ptr<const Window>>> recent;  // shared with readers that copy out of one
 
-  std::shared_ptr<const Window> find(const PackName& pack, std::uint64_t index) {
+  /// A window of that many bytes: one that was read for an index entry with another idea of the pack's size
+  /// is of no use.
+  std::shared_ptr<const Window> find(const PackName& pack, std::uint64_t index, std::size_t size_bytes) {
     auto list = recent.lock();
     for (auto it = list->begin(); it != list->end(); ++it) {
-      if ((*it)->pack == pack && (*it)->index == index) {
+      if ((*it)->pack == pack && (*it)->index == index && (*it)->bytes.size() == size_bytes) {
         list->splice(list->begin(), *list, it);
         return list->front();
       }
@@ -61,16 +97,17 @@ Result<> ChunkReader::read_window(const index::Location& location, MutableBytes 
   std::uint64_t offset = location.offset;
   while (!out.empty()) {
     const std::uint64_t number = offset / kWindowBytes;
-    auto window = windows_->find(location.pack, number);
+    const std::uint64_t begin = number * kWindowBytes;
+    if (begin >= pack_bytes) {
+      return fail(ErrorCode::Corrupt, "the index names bytes behind the end of the pack");
+    }
+    const std::uint64_t size_bytes = std::min(kWindowBytes, pack_bytes - begin);
+    auto window = windows_->find(location.pack, number, size_bytes);
     if (!window) {
       auto fresh = std::make_shared<Windows::Window>();
       fresh->pack = location.pack;
       fresh->index = number;
-      const std::uint64_t begin = number * kWindowBytes;
-      if (begin >= pack_bytes) {
-        return fail(ErrorCode::Corrupt, "the index names bytes behind the end of the pack");
-      }
-      fresh->bytes.resize(std::min(kWindowBytes, pack_bytes - begin));
+      fresh->bytes.resize(size_bytes);
       FIRN_TRY(read_pack(location.pack, begin, fresh->bytes));
       windows_->add(fresh);
       window = std::move(fresh);
@@ -114,10 +151,9 @@ Result<> ChunkReader::reload_index_once() {
 }
 
 Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, const OpenCopy& open_copy) {
-  for (int attempt = 0; attempt < 2; ++attempt) {
+  for (int attempt = 0;; ++attempt) {
     FIRN_LET(const std::vector<index::Location> locations, locate(id));
-    std::optional<Error> problem;
-    bool gone = locations.empty();
+    CopyErrors errors;
     for (const index::Location& location : locations) {
       if (location.shape.type != type) {
         continue;
@@ -132,19 +168,14 @@ Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, const 
       if (read) {
         return plain;
       }
-      gone = gone || read.error().code == ErrorCode::NotFound;
-      problem =
-          std::move(read).error().in("chunk " + id.hex() + " in " + format::object_name(location.pack).str());
+      errors.add(std::move(read).error().in(format::object_name(location.pack).str()));
     }
+    const bool gone = errors.none() || errors.any_not_found();
     if (!gone || attempt == 1) {
-      if (problem) {
-        return Failure(std::move(*problem));
-      }
-      break;
+      return Failure(std::move(errors).error(id));
     }
     FIRN_TRY(reload_index_once());
   }
-  return fail(ErrorCode::NotFound, "chunk " + id.hex() + " is in no pack of the index");
 }
 
 Result<Bytes> ChunkReader::read(ChunkType type, const format::ChunkSecret& t) {
