@@ -62,12 +62,7 @@ class Check {
   Result<> sync() {
     MaintenanceProblems ignored;  // told by check_objects()
     FIRN_LET(maintenance_, load_maintenance(repository_, *uncached_, &ignored));
-    auto synced = sync_index(repository_, maintenance_, index_);
-    if (!synced && index_.damaged()) {
-      FIRN_TRY(index_.clear());
-      synced = sync_index(repository_, maintenance_, index_);
-    }
-    FIRN_TRY(std::move(synced));
+    FIRN_TRY(sync_index(repository_, maintenance_, index_));
     return {};
   }
 

@@ -38,14 +38,19 @@ Result<format::Config> load_config(store::ObjectStore& store, const std::vector<
   std::optional<Error> problem;
   for (const std::uint32_t n : numbers) {
     const auto name = format::object_name(ConfigName{n});
+    bool is_signed = false;
     auto config = [&]() -> Result<format::Config> {
       FIRN_LET(const Bytes bytes, store.get(name, format::kClearObjectBytesMax));
       FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
       if (!object.signer.is_zero() || !format::signature_is_valid(name, object, admin)) {
         return fail(ErrorCode::Corrupt, "was not signed by this repository's administrator");
       }
+      is_signed = true;
       return format::parse_config(object.body);
     }();
+    if (!config && is_signed && config.error().code == ErrorCode::Unsupported) {
+      return in(name.str(), std::move(config));  // the administrator wants no older program to go on
+    }
     if (config && config->admin == admin) {
       return config;
     }

@@ -24,6 +24,18 @@ Result<SnapshotInfo> load_snapshot(const Repository& repository, ObjectCache& ca
   return info;
 }
 
+/// A capability that was sealed to this key and does not open is damage; WrongKey is said of passwords.
+Result<format::ChunkSecret> open_own(const Repository& repository, const SnapshotInfo& info,
+                                     const format::SealedCapability& capability) {
+  const Keyring& keys = repository.keys();
+  auto root = format::open_capability(*keys.psk(), repository.id(), info.snapshot.name, capability,
+                                      keys.seal_pair(), info.snapshot.root);
+  if (!root) {
+    return fail(ErrorCode::Corrupt, std::move(root).error().message);
+  }
+  return root;
+}
+
 /// Of a revoked key only the snapshots of the sessions that its revocation names count.
 bool key_still_counts(const Keyring& keys, const SnapshotInfo& info) {
   const std::vector<SessionId>* kept = keys.sessions_kept(info.snapshot.proof.kid);
@@ -64,6 +76,9 @@ Result<SnapshotList> list_snapshots(const Repository& repository, ObjectCache& c
 }
 
 Result<const SnapshotInfo*> find_by_prefix(const SnapshotList& list, std::string_view prefix) {
+  if (prefix.empty()) {
+    return fail(ErrorCode::Invalid, "a snapshot is named by at least one digit of its id");
+  }
   const SnapshotInfo* found = nullptr;
   for (const SnapshotInfo& info : list.snapshots) {
     if (!info.id.hex().starts_with(prefix)) {
@@ -92,8 +107,7 @@ Result<format::ChunkSecret> open_root(const Repository& repository, const Snapsh
   }
   for (const format::SealedCapability& capability : info.capabilities) {
     if (capability.recipient == keys.kid()) {
-      return format::open_capability(*keys.psk(), repository.id(), info.snapshot.name, capability,
-                                     keys.seal_pair(), info.snapshot.root);
+      return open_own(repository, info, capability);
     }
   }
   const auto name = format::object_name(format::CapsName{.snapshot = info.id, .kid = keys.kid()});
@@ -109,8 +123,7 @@ Result<format::ChunkSecret> open_root(const Repository& repository, const Snapsh
     return fail(ErrorCode::Corrupt, name.str() + ": signed by nobody who may");
   }
   FIRN_LET(const format::SealedCapability capability, in(name.str(), format::parse_capability(object.body)));
-  return format::open_capability(*keys.psk(), repository.id(), info.snapshot.name, capability,
-                                 keys.seal_pair(), info.snapshot.root);
+  return in(name.str(), open_own(repository, info, capability));
 }
 
 }  // namespace firn::repo

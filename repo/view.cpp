@@ -111,8 +111,10 @@ Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCac
   return fail(ErrorCode::Unavailable, "records under maint/ kept vanishing while they were read: try again");
 }
 
-Result<IndexProblems> sync_index(const Repository& repository, const MaintenanceView& maintenance,
-                                 index::ChunkIndex& index) {
+namespace {
+
+Result<IndexProblems> sync_once(const Repository& repository, const MaintenanceView& maintenance,
+                                index::ChunkIndex& index) {
   IndexProblems problems;
   std::set<format::IndexName> listed;
   FIRN_TRY(store::list_all(repository.store(), format::kIndexPrefix,
@@ -148,7 +150,7 @@ Result<IndexProblems> sync_index(const Repository& repository, const Maintenance
       }
       return update->add_object(name, reader);
     }();
-    if (!added && added.error().code != ErrorCode::Corrupt) {
+    if (!added && (added.error().code != ErrorCode::Corrupt || index.damaged())) {
       return Failure(std::move(added).error());
     }
     if (!added) {
@@ -164,6 +166,19 @@ Result<IndexProblems> sync_index(const Repository& repository, const Maintenance
     FIRN_TRY(update->condemn(pack));
   }
   FIRN_TRY(update->commit());
+  return problems;
+}
+
+}  // namespace
+
+Result<IndexProblems> sync_index(const Repository& repository, const MaintenanceView& maintenance,
+                                 index::ChunkIndex& index) {
+  auto problems = sync_once(repository, maintenance, index);
+  if (!problems && index.damaged()) {
+    // It is a cache: what it held comes from the repository again.
+    FIRN_TRY(index.clear());
+    problems = sync_once(repository, maintenance, index);
+  }
   return problems;
 }
 
