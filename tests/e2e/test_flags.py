@@ -180,7 +180,7 @@ class Keys(firnlib.TestCase):
         second = firnlib.write(self.temp / "second", "another password\n")
         self.repo.run("key", "add", "--new-password-file", second)
         for password in (second, self.repo.password_file):
-            self.repo.run("--password-file", password, "restore", "latest", "--target", self.temp / password.name)
+            self.repo.run("--password-file", password, "restore", "latest", "--target", self.temp / f"opened by {password.name}")
 
     @firnlib.firn_only
     def test_passwd_changes_what_opens(self):
