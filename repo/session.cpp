@@ -1,6 +1,7 @@
 #include "repo/session.h"
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 #include "repo/base/check.h"
@@ -17,6 +18,8 @@ using format::ChunkType;
 
 constexpr std::chrono::minutes kHeartbeatAfter{30};
 constexpr std::chrono::minutes kHeartbeatEvery{10};
+// Some 16 MiB.
+constexpr std::size_t kSeenDryMax = 1 << 18;
 
 struct Stopping {
   bool stop = false;
@@ -70,6 +73,7 @@ struct WriteSession::State {
   std::atomic<std::uint64_t> tree_chunks{0};
   std::atomic<std::uint64_t> plain_bytes{0};
   std::atomic<std::uint64_t> stored_bytes{0};
+  base::Guarded<std::unordered_set<ChunkId>> seen_dry;
   base::Monitor<Stopping> stopping;
   std::unique_ptr<base::Task> heartbeat;
 
@@ -81,6 +85,16 @@ struct WriteSession::State {
       uncertain.store(true);
     }
     return in(name.str(), outcome.as_result());
+  }
+
+  /// True for the first who may store the chunk. A dry run remembers only so many chunks: what repeats after
+  /// that is counted again.
+  bool claim(const ChunkId& chunk) {
+    if (!options.dry_run) {
+      return uploader->claim(chunk);
+    }
+    auto seen = seen_dry.lock();
+    return seen->size() >= kSeenDryMax ? !seen->contains(chunk) : seen->insert(chunk).second;
   }
 
   Result<> put_marker() {
@@ -185,7 +199,7 @@ struct ChunkWriter::State {
   Result<std::uint32_t> store_claimed(ChunkType type, ByteView plain, const ChunkId& id,
                                       crypto::Key256View key, const ChunkSecret* t) {
     auto added = seal_and_add(type, plain, id, key, t);
-    if (!added) {
+    if (!added && !session.options.dry_run) {
       session.uploader->give_up(id, added.error());
     }
     return added;
@@ -209,7 +223,9 @@ struct ChunkWriter::State {
                                : format::open_refs_chunk(keys.refs(), id, repository.id(), shape, stored,
                                                          decompressor, opened)));
     }
-    FIRN_TRY(session.uploader->add(id, shape, stored));
+    if (!session.options.dry_run) {
+      FIRN_TRY(session.uploader->add(id, shape, stored));
+    }
     (format::is_meta(type) ? session.tree_chunks : session.data_chunks) += 1;
     session.plain_bytes += plain.size();
     session.stored_bytes += shape.stored;
@@ -234,7 +250,7 @@ Result<StoredChunk> ChunkWriter::store(ChunkType type, ByteView plain) {
   chunk.t = format::chunk_capability(*content, type, plain.size(), state_->leaves);
   chunk.id = format::chunk_id(chunk.t);
   FIRN_LET(const bool there, session.may_refer(chunk.id));
-  if (there || !session.uploader->claim(chunk.id)) {
+  if (there || !session.claim(chunk.id)) {
     return chunk;
   }
   const auto key = format::chunk_key(chunk.t);
@@ -252,7 +268,7 @@ Result<ChunkId> ChunkWriter::store_refs(ByteView plain) {
   const format::RefsKey& refs = session.repository.keys().refs();
   const ChunkId id = format::refs_page_id(refs, plain);
   FIRN_LET(const bool there, session.may_refer(id));
-  if (!there && session.uploader->claim(id)) {
+  if (!there && session.claim(id)) {
     const auto key = format::refs_page_key(refs, id);
     FIRN_TRY(state_->store_claimed(ChunkType::RefsPage, plain, id, key.bytes(), nullptr));
   }
@@ -267,16 +283,20 @@ Result<std::unique_ptr<WriteSession>> WriteSession::open(const Repository& repos
                                                          const SessionOptions& options) {
   FIRN_TRY(may_open(repository, options.kind));
   auto state = std::make_unique<State>(repository, index, options);
-  FIRN_TRY(in("cannot write to the repository", state->put_marker()));
+  if (!options.dry_run) {
+    FIRN_TRY(in("cannot write to the repository", state->put_marker()));
+  }
   FIRN_LET(state->maintenance, load_maintenance(repository, cache));
   FIRN_LET(state->index_problems, sync_index(repository, state->maintenance, index));
   FIRN_LET(state->uploader, PackUploader::start(repository, index, kv_state,
                                                 UploaderOptions{.proof = state->proof,
                                                                 .memory_bytes = options.pack_memory_bytes}));
-  FIRN_TRY(state->uploader->adopt_journal(
-      [&](const format::PackName& pack) { return state->maintenance.condemned.contains(pack); }));
-  State* raw = state.get();
-  state->heartbeat = repository.services().executor.spawn("heartbeat", [raw] { raw->beat(); });
+  if (!options.dry_run) {
+    FIRN_TRY(state->uploader->adopt_journal(
+        [&](const format::PackName& pack) { return state->maintenance.condemned.contains(pack); }));
+    State* raw = state.get();
+    state->heartbeat = repository.services().executor.spawn("heartbeat", [raw] { raw->beat(); });
+  }
   return std::unique_ptr<WriteSession>(new WriteSession(std::move(state)));
 }
 
@@ -289,10 +309,12 @@ const IndexProblems& WriteSession::index_problems() const { return state_->index
 
 Result<bool> WriteSession::may_refer(const ChunkId& id) { return state_->may_refer(id); }
 
-Result<> WriteSession::flush() { return state_->uploader->wait_for_all(); }
+Result<> WriteSession::flush() {
+  return state_->options.dry_run ? Result<>() : state_->uploader->wait_for_all();
+}
 
 Result<format::SnapshotId> WriteSession::commit(format::Snapshot snapshot, const ChunkSecret& root) {
-  FIRN_CHECK(format::chunk_id(root) == snapshot.root);
+  FIRN_CHECK(!state_->options.dry_run && format::chunk_id(root) == snapshot.root);
   FIRN_TRY(flush());
   for (const ChunkId& id : {snapshot.root, snapshot.refs_root}) {
     FIRN_LET(const bool there, may_refer(id));
@@ -318,7 +340,8 @@ void WriteSession::end() {
   // First whatever is on its way: .end says that every answer is known.
   state_->stop_heartbeat();
   state_->uploader->stop();
-  if (state_->fenced.load() || state_->uncertain.load() || state_->uploader->uncertain()) {
+  if (state_->options.dry_run || state_->fenced.load() || state_->uncertain.load() ||
+      state_->uploader->uncertain()) {
     return;
   }
   const format::SessionEnd end{.proof = state_->proof, .time = state_->repository.services().clock.wall()};

@@ -43,7 +43,9 @@ struct SessionOptions {
   format::SessionKind kind = format::SessionKind::Backup;
   ProcessIdentity process;
   int compression_level = 3;
-  bool verify_chunks = true;                   // open every chunk again before it leaves
+  bool verify_chunks = true;  // open every chunk again before it leaves
+  /// Seals and counts as ever, and stores nothing: no marker, no packs; commit() must not be called.
+  bool dry_run = false;
   std::uint64_t pack_memory_bytes = 64 << 20;  // open and in-flight packs; at least three are always allowed
 };
 
