@@ -323,6 +323,7 @@ Result<backup::BackupReport> back_up_once(Context& context, OpenRepository& open
   repo::SessionOptions session_options;
   session_options.process = state::process_identity();
   session_options.pack_memory_bytes = open.memory().packs;
+  session_options.dry_run = options.dry_run;
   FIRN_LET(const auto session,
            repo::WriteSession::open(open.repository(), *chunks, *cache, *state, session_options));
   for (const std::string& problem : session->index_problems().lines) {

@@ -151,7 +151,7 @@ Result<int> run_dump(Context& context, const DumpCommand& command) {
   const SnapshotPath wanted = parse_snapshot_path(command.snapshot);
   FIRN_LET(const std::string base, tree_path(wanted.subpath));
   FIRN_LET(std::string path, tree_path(command.path));
-  path = base.empty() ? path : (path.empty() ? base : base + "/" + path);
+  path = joined_path(base, path);
 
   FIRN_LET(const auto open, OpenRepository::open(context));
   FIRN_LET(const repo::SnapshotList* list, open->snapshots());

@@ -152,7 +152,7 @@ Result<> write_ncdu(Context& context, const tree::TreeReader& reader, const std:
     const std::string name(entries.entry().name);
     Json json = ncdu_entry(name, entries.entry());
     if (entries.entry().type == FileType::Directory) {
-      below.emplace_back(directory.empty() ? name : directory + "/" + name, std::move(json));
+      below.emplace_back(format::path_of({.directory = directory, .name = name}), std::move(json));
     } else {
       context.out.write(",\n" + json_text(json));
     }
@@ -199,7 +199,7 @@ Result<int> run_ls(Context& context, const LsCommand& command) {
   }
   for (const std::string& given : command.paths) {
     FIRN_LET(std::string path, tree_path(given));
-    path = subpath.empty() ? path : (path.empty() ? subpath : subpath + "/" + path);
+    path = joined_path(subpath, path);
     FIRN_LET(const auto found, reader.find(path));
     if (!found) {
       return fail(ErrorCode::NotFound, "snapshot " + short_id(info->id) + " does not hold /" + path);

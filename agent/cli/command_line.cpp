@@ -134,9 +134,9 @@ std::string flags_text(const std::vector<Flag>& flags) {
     constexpr std::size_t kIndent = 36;
     const std::string body = wrapped(help, kIndent, 100);
     if (columns_of(names) + 2 > kIndent) {
-      text += names + "\n" + body;
+      text.append(names).append("\n").append(body);
     } else {
-      text += names + body.substr(columns_of(names));
+      text.append(names).append(body, columns_of(names));
     }
   }
   return text;

@@ -259,7 +259,7 @@ std::string zsh_flags(const std::vector<Flag>& flags) {
     const auto names = flag_names(flag);
     for (const std::string& name : names) {
       const std::string others = flag.repeats() ? "*" : "(" + joined(names, " ") + ")";
-      out += " \\\n    '" + others + name + "[" + zsh_text(flag.help) + "]";
+      out.append(" \\\n    '").append(others).append(name).append("[" + zsh_text(flag.help) + "]");
       if (!flag.is_switch()) {
         out += ":" + zsh_text(flag.value) + ":" + zsh_action(flag.hint, flag.choices);
       }
@@ -302,7 +302,7 @@ std::string bash_completion(const CommandSet& set) {
       "  command=\n  for ((i = 1; i < COMP_CWORD; i++)); do\n    word=${COMP_WORDS[i]}\n"
       "    case \"$command $word\" in\n";
   for (const std::string& word : first) {
-    out += "      ' " + word + "') command=" + word + " ;;\n";
+    out.append("      ' ").append(word).append("') command=").append(word).append(" ;;\n");
   }
   for (const auto& command : set.commands) {
     if (command->name.find(' ') != std::string::npos) {

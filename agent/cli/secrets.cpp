@@ -87,6 +87,7 @@ Result<crypto::SecretBytes> password_from_command(const std::string& command, co
     return fail(ErrorCode::Invalid, "the password command is empty");
   }
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (const std::string& word : words) {
     arguments.push_back(const_cast<char*>(word.c_str()));
   }

@@ -9,15 +9,19 @@ Result<std::vector<std::string>> split_shell_words(std::string_view text) {
   char quote = 0;
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
-    const bool has_next = i + 1 < text.size();
-    if (quote == '\'') {
-      c == quote ? void(quote = 0) : word.push_back(c);
-    } else if (c == '\\' && has_next &&
-               (quote == 0 || text[i + 1] == '"' || text[i + 1] == '\\' || text[i + 1] == '$')) {
-      word.push_back(text[++i]);
+    const char next = i + 1 < text.size() ? text[i + 1] : '\0';
+    const bool escapes = c == '\\' && next != '\0' &&
+                         (quote == 0 || (quote == '"' && (next == '"' || next == '\\' || next == '$')));
+    if (escapes) {
+      word.push_back(next);
       in_word = true;
-    } else if (quote == '"') {
-      c == quote ? void(quote = 0) : word.push_back(c);
+      ++i;
+    } else if (quote != 0) {
+      if (c == quote) {
+        quote = 0;
+      } else {
+        word.push_back(c);
+      }
     } else if (c == '\'' || c == '"') {
       quote = c;
       in_word = true;

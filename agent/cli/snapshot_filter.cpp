@@ -205,6 +205,14 @@ Result<std::string> tree_path(std::string_view text) {
   return path;
 }
 
+std::string joined_path(std::string_view directory, std::string_view below) {
+  std::string path(directory);
+  if (!directory.empty() && !below.empty()) {
+    path += '/';
+  }
+  return path.append(below);
+}
+
 std::string short_id(const format::SnapshotId& id) { return id.hex().substr(0, 8); }
 
 void add_counters(Json& target, const format::Snapshot& snapshot) {

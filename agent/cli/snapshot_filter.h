@@ -64,6 +64,8 @@ SnapshotPath parse_snapshot_path(const std::string& text);
 /// A path of the tree from what a person wrote: without leading, trailing and double slashes, and without
 /// "." parts. Errors: Invalid ("..").
 Result<std::string> tree_path(std::string_view text);
+/// One such path below another; either may be empty.
+std::string joined_path(std::string_view directory, std::string_view below);
 
 /// The snapshot as scripts get it.
 Json snapshot_json(const repo::SnapshotInfo& info);

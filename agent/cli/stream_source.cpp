@@ -124,6 +124,7 @@ StreamSource::~StreamSource() {
 
 Result<> StreamSource::start_command(const std::vector<std::string>& words) {
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (const std::string& word : words) {
     arguments.push_back(const_cast<char*>(word.c_str()));
   }

@@ -22,6 +22,13 @@ struct Done {
   std::string err;
 };
 
+/// The last line of JSON output: status lines may stand before it.
+Json last_line(const std::string& out) {
+  const auto end = out.find_last_not_of('\n');
+  const auto begin = out.rfind('\n', end);
+  return Json::parse(out.substr(begin == std::string::npos ? 0 : begin + 1));
+}
+
 class Program : public ::testing::Test {
  protected:
   Program() {
@@ -85,8 +92,8 @@ TEST_F(Program, BacksUpAndRestores) {
 
 TEST_F(Program, TheSecondBackupHasTheFirstAsParent) {
   ASSERT_EQ(run({"init", "-q"}).code, 0);
-  const Json first = Json::parse(run({"backup", "--json", source()}).out);
-  const Json second = Json::parse(run({"backup", "--json", source()}).out);
+  const Json first = last_line(run({"backup", "--json", source()}).out);
+  const Json second = last_line(run({"backup", "--json", source()}).out);
   EXPECT_EQ(second["data_blobs"], 0);
   const Json all = Json::parse(run({"snapshots", "--json"}).out);
   ASSERT_EQ(all.size(), 2U);
@@ -137,6 +144,34 @@ TEST_F(Program, APathThatIsNotThereIsToldAndTheOthersAreKept) {
   EXPECT_NE(some.err.find("nowhere"), std::string::npos);
   EXPECT_EQ(run({"backup", temp_.path("nowhere")}).code, 1);
   EXPECT_EQ(Json::parse(run({"snapshots", "--json"}).out).size(), 1U);
+}
+
+TEST_F(Program, ADryRunStoresNothingHoweverMuchThereIs) {
+  ASSERT_EQ(run({"init", "--pack-size", "1M", "-q"}).code, 0);
+  std::string content(8 << 20, '\0');
+  base::SeededRng(1).fill(std::as_writable_bytes(std::span(content)));
+  temp_.write("source/big", content);
+  const std::string before = run({"list", "packs"}).out + run({"list", "sessions"}).out;
+  const Json dry = last_line(run({"backup", "--dry-run", "--json", source()}).out);
+  EXPECT_EQ(run({"list", "packs"}).out + run({"list", "sessions"}).out, before);
+  EXPECT_EQ(run({"snapshots", "--json"}).out, "[]\n");
+  EXPECT_EQ(dry["dry_run"], true);
+  const Json wet = last_line(run({"backup", "--json", source()}).out);
+  EXPECT_EQ(dry["data_added"], wet["data_added"]);
+  EXPECT_EQ(dry["data_blobs"], wet["data_blobs"]);
+}
+
+TEST_F(Program, TwoRepositoriesCanCutAlike) {
+  ASSERT_EQ(run({"init", "--chunk-size", "128K", "-q"}).code, 0);
+  const Json first = Json::parse(run({"cat", "config"}).out);
+  variables_["FIRN_FROM_REPOSITORY"] = variables_["FIRN_REPOSITORY"];
+  variables_["FIRN_FROM_PASSWORD_FILE"] = variables_["FIRN_PASSWORD_FILE"];
+  variables_["FIRN_REPOSITORY"] = temp_.path("second");
+  const Done init = run({"init", "--copy-chunker-params", "-q"});
+  ASSERT_EQ(init.code, 0) << init.err;
+  const Json second = Json::parse(run({"cat", "config"}).out);
+  EXPECT_EQ(second["chunk_average"], 128 << 10);
+  EXPECT_NE(first["id"], second["id"]);
 }
 
 TEST_F(Program, StandardInputIsAFileOfTheSnapshot) {
