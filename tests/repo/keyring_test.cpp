@@ -189,7 +189,7 @@ const RoleCase kRoles[] = {
     {"reader", kReader, true, false, false, false, false, false, true},
     {"maintainer", kMaintainer, false, false, false, false, false, true, false},
     {"issuer", kIssuer, true, false, true, false, false, false, false},
-    {"admin", kAdmin, true, true, true, true, true, true, false},
+    {"admin", kAdmin, true, true, true, true, true, true, true},
     {"writer and maintainer",
      {kWriter.bits | kMaintainer.bits},
      true,
@@ -319,6 +319,23 @@ TEST_F(KeyringTest, ALongerCertificateOfAnIssuerDoesNotCount) {
     EXPECT_EQ(opened.has_value(), c.counts);
     EXPECT_TRUE(opened || opened.error().code == ErrorCode::WrongKey);
   }
+}
+
+TEST_F(KeyringTest, AnIssuerTakesNoRoleFromAKey) {
+  const auto issuer = with_roles(43, kIssuer);
+  const format::KeyId victim = founder->keys().kid();
+  const format::CertName own{.kid = victim, .n = 1};
+  const auto name = format::object_name(own);
+  const auto object = must(format::parse_clear_object(name, world.bytes(name.str())));
+  format::Cert lowered = must(format::parse_cert(object.body));
+  lowered.roles = kWriter;
+  lowered.not_after.nanoseconds = lowered.not_before.nanoseconds + 10 * kDay;
+  const auto next = format::object_name(format::CertName{.kid = victim, .n = 2});
+  world.replace(next.str(), must(format::encode_clear_object(
+                                next, format::sign_body(next, must(format::encode(lowered)),
+                                                        issuer->keys().kid(), issuer->keys().sign_pair()))));
+  const auto again = must(open(1));
+  EXPECT_EQ(again->keys().roles(), Roles{format::kRolesAll});
 }
 
 TEST_F(KeyringTest, AnExpiredKeyOpensNoSessionAndItsSnapshotsStay) {
