@@ -320,7 +320,7 @@ Result<> Update::State::copy_tables() {
     if (!number || !pack) {
       return fail_damaged("a pack's row is wrong");
     }
-    if (pack->uses > 0 || !pack->flags.complete) {
+    if (pack->uses > 0) {
       kept.insert(*number);
     }
     if (kept.contains(*number)) {

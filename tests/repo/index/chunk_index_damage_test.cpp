@@ -503,6 +503,40 @@ TEST(IndexAccidents, ThatHitTheFilterFileOnlyCostTime) {
   EXPECT_EQ(model.difference(*opened.index), "");
 }
 
+TEST(IndexAccidents, LeaveNoFilterOfAnotherHistory) {
+  const TempDir directory(memory_directory());
+  Model model;
+  for (std::uint64_t i = 0; i < 50; ++i) {
+    model.objects.insert(object(i, 400));
+  }
+  const auto add = [&](std::uint64_t i, bool close) {
+    Opened opened;
+    ASSERT_TRUE(opened.open(directory.path("kv")));
+    Model grown = model;
+    grown.objects.insert(object(i));
+    ASSERT_TRUE(grown.load_into(*opened.index));
+    ASSERT_TRUE(!close || opened.index->close());
+  };
+  {
+    Opened opened;
+    ASSERT_TRUE(opened.open(directory.path("kv")));
+    ASSERT_TRUE(model.load_into(*opened.index));
+    ASSERT_TRUE(opened.index->close());
+  }
+  fs::copy(directory.path("kv"), directory.path("old"), fs::copy_options::recursive);
+  add(60, true);
+  // Everything but the filter goes back in time, and then on in another way, as many commits far.
+  const Bytes filter = base::read_file(directory.path("kv/index-filter.state"), 64 << 20).value();
+  fs::remove_all(directory.path("kv"));
+  fs::rename(directory.path("old"), directory.path("kv"));
+  add(61, false);
+  ASSERT_TRUE(base::replace_file(directory.path("kv/index-filter.state"), filter));
+  model.objects.insert(object(61));
+  Opened opened;
+  ASSERT_TRUE(opened.open(directory.path("kv")));
+  EXPECT_EQ(model.difference(*opened.index), "");
+}
+
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define FIRN_SANITIZED 1
 #elif defined(__has_feature)

@@ -445,6 +445,19 @@ TEST_P(ChunkIndexTest, TakesMuchMoreThanItsMemoryHolds) {
   EXPECT_EQ(model.difference(*index_), "");
 }
 
+TEST_P(ChunkIndexTest, TakesOneObjectThatIsMuchLargerThanItsMemory) {
+  // Its first entries go into the current generation, before it turns out that a new one is needed.
+  open({.memory_bytes_max = 1 << 20, .size_bytes_max = 1 << 30});
+  test::Model model;
+  std::vector<IndexedPack>& packs = model.objects[test::random_name(rng_)];
+  for (int pack = 0; pack < (GetParam() == "lmdb" ? 250 : 60); ++pack) {
+    packs.push_back(test::random_pack(rng_, 100));
+  }
+  const auto loaded = model.load_into(*index_);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_EQ(model.difference(*index_), "");
+}
+
 TEST_P(ChunkIndexTest, AgreesWithTheModelUnderRandomChanges) {
   for (std::uint64_t seed = 1; seed <= 4; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
