@@ -324,8 +324,12 @@ crypto::Digest pack_body_hash(ByteView body) {
   return tree_hash("firn/v1/pack-body", body.size(), leaves);
 }
 
-Result<PackHeader> verify_pack_name(const PackName& name, const RepositoryId& repository, ByteView pack) {
-  if (pack_id(pack) != name.id) {
+namespace {
+
+/// The header of a pack whose leaf digests are `leaves`.
+Result<PackHeader> verified_header(const PackName& name, const RepositoryId& repository, ByteView pack,
+                                   std::span<const crypto::Digest> leaves) {
+  if (pack_id_of(pack.size(), leaves) != name.id) {
     return fail(ErrorCode::Corrupt, "pack holds other bytes than its name says");
   }
   FIRN_LET(const PackHeader header,
@@ -336,11 +340,28 @@ Result<PackHeader> verify_pack_name(const PackName& name, const RepositoryId& re
   return header;
 }
 
+}  // namespace
+
+Result<PackHeader> verify_pack_name(const PackName& name, const RepositoryId& repository, ByteView pack) {
+  std::vector<crypto::Digest> leaves;
+  crypto::leaf_digests(pack, leaves);
+  return verified_header(name, repository, pack, leaves);
+}
+
 Result<PackTrailer> open_pack(const MetaKey& meta, const PackName& name, const RepositoryId& repository,
                               ByteView pack) {
-  FIRN_LET(const PackHeader header, verify_pack_name(name, repository, pack));
+  std::vector<crypto::Digest> leaves;
+  crypto::leaf_digests(pack, leaves);
+  FIRN_LET(const PackHeader header, verified_header(name, repository, pack, leaves));
   FIRN_LET(OpenedTrailer opened, open_pack_trailer(meta, header, pack.size(), pack));
-  if (pack_body_hash(pack.first(opened.body_bytes)) != opened.body_hash) {
+  // The body has the same leaves, but for its last one where it ends inside a leaf of the pack.
+  const std::uint64_t whole = opened.body_bytes / crypto::kLeafBytes;
+  leaves.resize(whole);
+  if (const ByteView rest = pack.first(opened.body_bytes).subspan(whole * crypto::kLeafBytes);
+      !rest.empty()) {
+    leaves.push_back(crypto::sha256(rest));
+  }
+  if (tree_hash("firn/v1/pack-body", opened.body_bytes, leaves) != opened.body_hash) {
     return fail(ErrorCode::Corrupt, "pack trailer belongs to other bytes");
   }
   return std::move(opened.trailer);
