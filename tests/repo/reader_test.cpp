@@ -198,6 +198,30 @@ TEST_F(ReaderTest, WrongIndexEntriesDoNotHideTheRightOnes) {
   }
 }
 
+TEST_F(ReaderTest, AWrongPackSizeSpoilsNoNeighbour) {
+  const Sealed a = seal(ChunkType::TreePage, random_bytes(11, 20'000));
+  const Sealed b = seal(ChunkType::TreePage, random_bytes(12, 20'000));
+  const Maintainer writer(world, node->repository());
+  format::PackBuilder builder(format::PackKind::Meta, node->repository().id(), writer.session(), 1 << 20);
+  builder.append(a.id, a.shape, a.stored);
+  builder.append(b.id, b.shape, b.stored);
+  auto pack = std::move(builder).finish(format::PackBuilder::Padding::Last, node->repository().keys().meta(),
+                                        {world.rng.bytes<32>(), world.rng.bytes<32>()});
+  world.replace(format::object_name(pack.name).str(), pack.bytes);
+  const auto size = static_cast<std::uint32_t>(pack.bytes.size());
+  const format::IndexedPack right{.name = pack.name, .size_bytes = size, .entries = pack.trailer.entries};
+  put_index(right, [&](format::IndexedPack& p) {
+    p.entries.pop_back();
+    p.size_bytes = 24 + a.shape.stored;  // ends behind a
+  });
+  sync(*node);
+  ChunkReader reader(node->repository(), node->index(), node->cache());
+  EXPECT_TRUE(reader.read(ChunkType::TreePage, a.t));
+  put_index(right);
+  sync(*node);
+  EXPECT_TRUE(reader.read(ChunkType::TreePage, b.t));
+}
+
 TEST(ReaderReload, AMissingPackMakesItReadTheIndexAnewOnce) {
   under_each_executor([](base::Executor& executor) {
     World world(executor);

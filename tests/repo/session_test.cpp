@@ -318,9 +318,11 @@ TEST(Session, ASnapshotWaitsForChunksThatOtherJobsClaimed) {
       World world(executor);
       make_repository(world);
       RecordingStore store(world.store);
+      // Uneven, so that now the one job gets room for a pack first and now the other.
+      base::SeededRng delays(seed);
       store.before = [&](const RecordingStore::Request& request) {
         if (request.verb == "PUT" && request.name.starts_with("data/")) {
-          executor.sleep_for(std::chrono::seconds(5));
+          executor.sleep_for(std::chrono::milliseconds(1000 + delays.below(9000)));
         }
       };
       kv::MemoryKv kv(executor);
