@@ -147,7 +147,8 @@ class Check {
     FIRN_LET(const std::uint64_t dead, count_dead_snapshots(repository_, maintenance_));
     if (dead > 0) {
       findings_.tell(Finding::Kind::Leftover,
-                     std::to_string(dead) + " snapshots that were forgotten or are void; prune removes them");
+                     (dead == 1 ? "1 snapshot that is" : std::to_string(dead) + " snapshots that are") +
+                         " forgotten or void; prune removes what is left of them");
     }
     report_.suggest_prune = count > 0 || dead > 0;
     return {};

@@ -7,7 +7,10 @@
 
 #include <optional>
 
+#include "repo/format/index_object.h"
 #include "repo/format/maintenance.h"
+#include "repo/format/pack.h"
+#include "tests/repo/maintainer.h"
 #include "tests/repo/rig.h"
 
 namespace firn::repo {
@@ -213,6 +216,139 @@ TEST_F(CheckTest, PartsTogetherReadEveryPackOnce) {
     packs += check_with(options).report.packs_read;
   }
   EXPECT_EQ(packs, world.names("data/").size() + world.names("meta/").size());
+}
+
+// A stolen node stores junk under the id of a chunk that others will deduplicate against: only opening finds
+// it.
+TEST_F(CheckTest, JunkUnderAKnownIdIsFoundByReadingDataWithAReaderKey) {
+  const Bytes plain = random_bytes(1, 5000);
+  const auto t =
+      format::chunk_capability(*node->repository().keys().content(), format::ChunkType::Data, plain);
+  const Maintainer thief(world, node->repository());
+  format::PackBuilder builder(format::PackKind::Data, node->repository().id(), thief.session(), 1 << 20);
+  builder.append(
+      format::chunk_id(t),
+      {.type = format::ChunkType::Data, .codec = format::Codec::Raw, .plain = 5000, .stored = 5028},
+      random_bytes(2, 5028));
+  auto pack = std::move(builder).finish(format::PackBuilder::Padding::Last, node->repository().keys().meta(),
+                                        {world.rng.bytes<32>(), world.rng.bytes<32>()});
+  const std::string name = format::object_name(pack.name).str();
+  world.replace(name, pack.bytes);
+  const format::IndexObject index{.proof = thief.proof(),
+                                  .level = 0,
+                                  .replaces = {},
+                                  .packs = {{.name = pack.name,
+                                             .size_bytes = static_cast<std::uint32_t>(pack.bytes.size()),
+                                             .entries = pack.trailer.entries}}};
+  const auto index_name = format::object_name(format::IndexName{0, thief.session(), 1});
+  must(node->repository().put_sealed(index_name, must(format::encode(index))).as_result());
+
+  const auto id = must(node->backup({{"a/victim", plain}}));
+  EXPECT_THAT(check(DataSubset::Kind::None).damage(), IsEmpty());
+  const Checked checked = check();
+  EXPECT_THAT(checked.damage(), testing::ElementsAre(HasSubstr(name)));
+  EXPECT_THAT(checked.affects(), testing::ElementsAre("snapshot " + id.hex().substr(0, 8) + ": /a/victim"));
+}
+
+TEST_F(CheckTest, AnIndexThatDisagreesWithATrailerIsFound) {
+  must(node->backup({{"a", random_bytes(1, 5000)}}));
+  const std::string name = world.names("index/").front();
+  const auto object = must(node->repository().get_sealed(World::object(name)));
+  const struct {
+    const char* what;
+    std::function<void(format::PackEntry&)> change;
+  } kCases[] = {
+      {"an offset", [](format::PackEntry& entry) { entry.offset += 1; }},
+      {"an id", [](format::PackEntry& entry) { entry.id.bytes[5] ^= std::byte{1}; }},
+      {"lengths",
+       [](format::PackEntry& entry) {
+         entry.shape.plain -= 8;
+         entry.shape.stored -= 8;
+       }},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.what);
+    auto index = must(format::parse_index(object.signed_body.body));
+    c.change(index.packs.front().entries.front());
+    world.remove(name);
+    must(node->repository().put_sealed(World::object(name), must(format::encode(index))).as_result());
+    kv::MemoryKv fresh(executor);
+    Node other(world, world.store, fresh, key_file_of(1));
+    CheckOptions all;
+    all.data.kind = DataSubset::Kind::All;
+    const Checked checked = check_as(other, all);
+    EXPECT_THAT(checked.damage(), Contains(HasSubstr("the index disagrees")));
+    EXPECT_THAT(checked.affects(), Contains(HasSubstr(": /a")));
+    EXPECT_TRUE(checked.report.suggest_repair_index);
+  }
+}
+
+// Gate: a forged or re-put session marker is ignored; check says that it is there.
+TEST_F(CheckTest, AForgedSessionMarkerIsReported) {
+  auto session = must(node->session());
+  must(node->backup(*session, {{"a", random_bytes(1, 100)}}));
+  const auto name = format::object_name(format::SessionName{session->id()});
+  session->end();
+  NewKeyOptions options;
+  options.roles = format::Roles{}.with(format::Role::Writer);
+  const Services services = world.services();
+  must(add_key(services, world.store, node->repository().keys(), node->repository().config(), key_file_of(2),
+               options));
+  const auto thief = must(Repository::open(services, world.store, key_file_of(2)));
+  const auto marker = must(node->repository().get_sealed(name)).signed_body.body;
+  world.remove(name.str());
+  must(thief->put_sealed(name, marker).as_result());
+  kv::MemoryKv other(executor);
+  Node checking(world, world.store, other, key_file_of(1));
+  EXPECT_THAT(check_as(checking, {}).damage(), testing::ElementsAre(HasSubstr(name.str())));
+}
+
+TEST_F(CheckTest, DamageThatAnotherCopyHealsAffectsNoFile) {
+  const Files files{{"a", random_bytes(1, 5000)}};
+  must(node->backup(files));
+  const auto first = world.names("data/");
+  const auto record = Maintainer(world, node->repository()).condemn(first);
+  must(node->backup(files));
+  world.remove(record.str());  // as if two nodes had stored it at once
+  kv::MemoryKv fresh(executor);
+  Node other(world, world.store, fresh, key_file_of(1));
+  world.flip(first.front(), 100);
+  CheckOptions all;
+  all.data.kind = DataSubset::Kind::All;
+  const Checked checked = check_as(other, all);
+  EXPECT_EQ(checked.report.broken_packs, first);
+  EXPECT_THAT(checked.affects(), IsEmpty());
+}
+
+TEST_F(CheckTest, ForgottenSnapshotsAreLeftoversAndNotWalked) {
+  must(node->backup({{"a", random_bytes(1, 5000)}}));
+  const std::string name = world.names("snapshots/").front();
+  Maintainer(world, node->repository()).forget(must(format::parse_name_as<format::SnapshotName>(name)));
+  for (const std::string& pack : world.names("data/")) {
+    world.remove(pack);
+  }
+  const Checked checked = check();
+  EXPECT_THAT(checked.affects(), IsEmpty());
+  EXPECT_THAT(checked.messages(Finding::Kind::Leftover), Contains(HasSubstr("1 snapshot that")));
+  EXPECT_TRUE(checked.report.suggest_prune);
+}
+
+TEST_F(CheckTest, CondemnedPacksMayBeGone) {
+  must(node->backup({{"a", random_bytes(1, 5000)}}));
+  const auto data = world.names("data/");
+  const auto meta = world.names("meta/");
+  Maintainer run(world, node->repository());
+  run.condemn(data);
+  run.condemn(meta);
+  Maintainer(world, node->repository())
+      .forget(must(format::parse_name_as<format::SnapshotName>(world.names("snapshots/").front())));
+  must(node->backup({{"a", random_bytes(1, 5000)}}));
+  for (const auto& packs : {data, meta}) {
+    for (const std::string& pack : packs) {
+      world.remove(pack);
+    }
+  }
+  EXPECT_THAT(check().damage(), IsEmpty());
 }
 
 TEST_F(CheckTest, StopsWhenAsked) {
