@@ -287,7 +287,7 @@ Result<> TreeCheck::refs_page(const ChunkId& id) {
     }
     auto page = plain ? format::parse_refs_page(*plain) : Result<format::RefsPage>(Failure(plain.error()));
     if (!page) {
-      defect_of(id, std::move(page).error().in("refs page " + id.hex()).message);
+      defect_of(id, Error(page.error()).in("refs page " + id.hex()).message);
     }
     facts.opens = page.has_value();
   }

@@ -208,7 +208,7 @@ Result<> PackUploader::add(const ChunkId& id, const ChunkShape& shape, ByteView 
       if (!pack->builder && slot.bytes() > 0) {
         const PackKind kind = format::is_meta(shape.type) ? PackKind::Meta : PackKind::Data;
         pack->builder.emplace(kind, repository_.id(), session_, pack_size_);
-        pack->slot = std::move(slot);
+        pack->slot = std::exchange(slot, {});
         pack->pack_size = pack_size_;
       }
       if (pack->builder && pack->fits(shape.stored)) {
@@ -255,7 +255,7 @@ Result<> PackUploader::upload_task() {
     const std::uint64_t number = pack->number;
     Result<> uploaded;
     if (!failed_.load()) {
-      uploaded = upload(*std::move(pack));
+      uploaded = upload(*pack);
     }
     pack.reset();
     if (!uploaded) {
@@ -273,7 +273,7 @@ Result<> PackUploader::settle(const store::Outcome& outcome, std::string_view na
   return in(name, outcome.as_result());
 }
 
-Result<> PackUploader::upload(ClosedPack pack) {
+Result<> PackUploader::upload(ClosedPack& pack) {
   auto& rng = repository_.services().rng;
   const format::PackRandom random{.trailer_salt = rng.bytes<32>(), .padding_key = rng.bytes<32>()};
   format::FinishedPack finished =

@@ -123,7 +123,7 @@ class PackUploader {
   Result<> check_failed();
   void enqueue(ClosedPack pack);
   Result<> upload_task();
-  Result<> upload(ClosedPack pack);
+  Result<> upload(ClosedPack& pack);
   Result<> put_index(bool even_if_early);
   Result<> put_index_object(const format::IndexName& name, format::IndexObject object);
   Result<> take_over(const format::PackName& name, std::uint64_t size_bytes);
