@@ -238,7 +238,7 @@ inline void under_each_executor(const std::function<void(base::Executor&)>& body
     base::ThreadExecutor threads(2);
     body(threads);
   }
-  for (const std::uint64_t seed : {1, 2, 3}) {
+  for (const std::uint64_t seed : {1U, 2U, 3U}) {
     SCOPED_TRACE("seeded executor, seed " + std::to_string(seed));
     base::SeededExecutor seeded(seed);
     seeded.run([&] { body(seeded); });

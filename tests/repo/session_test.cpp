@@ -217,7 +217,7 @@ TEST(Session, EveryFaultAtEveryRequestIsSurvived) {
   for (const Fault fault : {Fault::ErrorBefore, Fault::Denied, Fault::Exhausted, Fault::LostRequest,
                             Fault::LostAnswer, Fault::LateWrite, Fault::NotFound, Fault::Stall}) {
     SCOPED_TRACE("fault " + std::to_string(static_cast<int>(fault)));
-    for (const std::uint64_t seed : {1, 2}) {
+    for (const std::uint64_t seed : {1U, 2U}) {
       std::uint64_t index = 0;
       bool more = true;
       while (more) {

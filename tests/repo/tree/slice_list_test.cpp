@@ -50,7 +50,7 @@ ErrorCode first_error(SliceListReader reader) {
 }
 
 TEST(SliceList, GivesBackWhatWasWrittenWithItsPositions) {
-  for (const std::size_t count : {0, 1, 31, 32, 33, 400, 5000, 200'000}) {
+  for (const std::size_t count : {0U, 1U, 31U, 32U, 33U, 400U, 5000U, 200'000U}) {
     SCOPED_TRACE(std::to_string(count));
     MemoryPageStore store;
     const auto slices = random_slices(count, count);
@@ -72,7 +72,7 @@ TEST(SliceList, GivesBackWhatWasWrittenWithItsPositions) {
 
 TEST(SliceList, StartsWithTheSliceThatHoldsAnOffset) {
   MemoryPageStore store;
-  for (const std::size_t count : {20, 20'000}) {
+  for (const std::size_t count : {20U, 20'000U}) {
     const format::Blob blob = write(store, random_slices(1, count));
     const auto all = read_all({store, blob});
     std::mt19937_64 random(2);
@@ -128,7 +128,7 @@ TEST(SliceList, GivesEveryPageTheTwinThatItsBytesSay) {
 TEST(SliceList, AWriterIsUsedForOneListAfterTheOther) {
   MemoryPageStore store;
   SliceListWriter writer(store, kSeeds);
-  for (const std::size_t count : {1000, 5, 0, 1000}) {
+  for (const std::size_t count : {1000U, 5U, 0U, 1000U}) {
     const auto slices = random_slices(count, count);
     for (const auto& slice : slices) {
       ASSERT_TRUE(writer.add(slice));
