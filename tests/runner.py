@@ -363,7 +363,7 @@ def main():
     total, began = Counts(), time.monotonic()
     with tempfile.TemporaryDirectory(prefix="firn-tests-") as temp:
         options.temp = os.environ["TMPDIR"] = tempfile.tempdir = temp
-        os.chmod(temp, 0o755)  # some cases run as another user, below it
+        os.chmod(temp, 0o711)  # some cases run as another user, below it
         for name in chosen:
             say(f"== {name}: {BUILT_IN.get(name, f'tests/{name}')}")
             suite_began = time.monotonic()

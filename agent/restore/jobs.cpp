@@ -7,6 +7,14 @@
 
 namespace firn::restore {
 
+namespace {
+
+bool is_limit_of_target(ErrorCode code) {
+  return code == ErrorCode::Denied || code == ErrorCode::Unsupported || code == ErrorCode::Invalid;
+}
+
+}  // namespace
+
 std::array<std::byte, kWantedPieceBytes> encode(const WantedPiece& piece) {
   Bytes bytes;
   bytes.reserve(kWantedPieceBytes);
@@ -76,14 +84,17 @@ void Reporter::problem(std::string_view path, const Error& error) {
   (*observer_.lock())->problem(path, error);
 }
 
-void Reporter::shortfalls(std::string_view path, const Shortfalls& lines) {
-  if (lines.empty()) {
+void Reporter::shortfalls(std::string_view path, const Shortfalls& shortfalls) {
+  if (shortfalls.empty()) {
     return;
   }
   *not_kept_.lock() += 1;
-  auto observer = observer_.lock();
-  for (const std::string& line : lines) {
-    (*observer)->not_kept(path, line);
+  for (const Error& shortfall : shortfalls) {
+    if (is_limit_of_target(shortfall.code)) {
+      (*observer_.lock())->not_kept(path, shortfall.message);
+    } else {
+      problem(path, shortfall);
+    }
   }
 }
 

@@ -51,7 +51,8 @@ class Reporter {
 
   void item(Action action, std::string_view path, std::uint64_t size_bytes);
   void problem(std::string_view path, const Error& error);
-  void shortfalls(std::string_view path, const Shortfalls& lines);
+  /// What the target cannot take is told as not kept, a failure to set it as a problem.
+  void shortfalls(std::string_view path, const Shortfalls& shortfalls);
   std::uint64_t not_kept() { return *not_kept_.lock(); }
   Progress& progress() { return progress_; }
 

@@ -45,7 +45,11 @@ std::string error_text(int errno_value) {
 }
 
 void note(Shortfalls& report, std::string_view what, int errno_value) {
-  report.push_back(std::string(what) + ": " + error_text(errno_value));
+  report.push_back({code_of_errno(errno_value), std::string(what) + ": " + error_text(errno_value)});
+}
+
+void note_limit(Shortfalls& report, std::string text) {
+  report.push_back({ErrorCode::Unsupported, std::move(text)});
 }
 
 struct timespec timespec_of(const format::Timestamp& time) {
@@ -119,7 +123,7 @@ void set_owner_and_mode(const Inode& inode, const Metadata& metadata, Shortfalls
     note(report, "owner " + std::to_string(metadata.uid) + ":" + std::to_string(metadata.gid), error);
     if ((mode & (S_ISUID | S_ISGID)) != 0) {
       // It would lend the rights of whoever runs this restore.
-      report.emplace_back("set-user-id and set-group-id: left out, because the owner could not be set");
+      note_limit(report, "set-user-id and set-group-id: left out, because the owner could not be set");
       mode &= ~static_cast<mode_t>(S_ISUID | S_ISGID);
     }
   }
@@ -139,7 +143,7 @@ bool is_ours_to_remove(std::string_view name) {
 void set_xattrs(const Inode& inode, const Metadata& metadata, Shortfalls& report) {
   const auto present = inode.xattrs();
   if (!present && !metadata.xattrs.empty()) {
-    report.push_back("attributes: " + present.error().message);
+    report.push_back(Error(present.error()).in("attributes"));
   }
   const auto find = [](const auto& list, const std::string& name) {
     return std::find_if(list.begin(), list.end(), [&](const scan::Xattr& x) { return x.name == name; });
@@ -161,7 +165,7 @@ void set_xattrs(const Inode& inode, const Metadata& metadata, Shortfalls& report
       }
     }
     if (!scan::is_kept_xattr(xattr.name)) {
-      report.push_back("attribute " + printable(xattr.name) + ": not of a kind that is restored");
+      note_limit(report, "attribute " + printable(xattr.name) + ": not of a kind that is restored");
     } else if (const int error = inode.set_xattr(xattr); error != 0) {
       note(report, "attribute " + printable(xattr.name), error);
     }
@@ -192,10 +196,10 @@ void set_times(const Inode& inode, const Metadata& metadata, Shortfalls& report)
   // File systems clamp times that they cannot hold, and say nothing.
   const auto now = inode.stat();
   if (now && now->mtime != metadata.mtime) {
-    report.push_back("mtime: the file system keeps " + std::to_string(now->mtime.seconds) + "." +
-                     std::to_string(now->mtime.nanoseconds) + " instead of " +
-                     std::to_string(metadata.mtime.seconds) + "." +
-                     std::to_string(metadata.mtime.nanoseconds));
+    note_limit(report, "mtime: the file system keeps " + std::to_string(now->mtime.seconds) + "." +
+                           std::to_string(now->mtime.nanoseconds) + " instead of " +
+                           std::to_string(metadata.mtime.seconds) + "." +
+                           std::to_string(metadata.mtime.nanoseconds));
   }
 }
 
@@ -226,8 +230,8 @@ std::string hex_flags(std::uint32_t flags) {
 
 void set_flags(int fd, std::uint32_t inode_flags, Shortfalls& report) {
   if ((inode_flags & kLostFlags) != 0) {
-    report.push_back("inode flags " + hex_flags(inode_flags & kLostFlags) +
-                     ": encryption and verity cannot be restored");
+    note_limit(report, "inode flags " + hex_flags(inode_flags & kLostFlags) +
+                           ": encryption and verity cannot be restored");
   }
   const std::uint32_t wanted = inode_flags & kSettableFlags;
   std::uint32_t flags = 0;
@@ -254,8 +258,8 @@ void set_flags(int fd, std::uint32_t inode_flags, Shortfalls& report) {
     (void)write_flags(fd, flags | (wanted & kLockingFlags));
   }
   if (read_flags(fd, flags) && (flags & kSettableFlags) != wanted) {
-    report.push_back("inode flags " + hex_flags(wanted) + ": the file system keeps " +
-                     hex_flags(flags & kSettableFlags));
+    note_limit(report, "inode flags " + hex_flags(wanted) + ": the file system keeps " +
+                           hex_flags(flags & kSettableFlags));
   }
 }
 

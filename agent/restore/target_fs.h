@@ -31,9 +31,9 @@ struct Metadata {
   std::span<const scan::Xattr> xattrs;
 };
 
-/// What could not be set, one line for each thing: "owner 0:0: Operation not permitted". Empty = a full
-/// success.
-using Shortfalls = std::vector<std::string>;
+/// What could not be set, one error for each thing: "owner 0:0: Operation not permitted". Empty = a full
+/// success. Denied, Unsupported and Invalid: the target cannot take it. Any other code: setting it failed.
+using Shortfalls = std::vector<Error>;
 
 /// A file that is being written.
 class TargetFile {

@@ -217,8 +217,9 @@ Result<base::FileDescriptor> open_below(int dir_fd, const std::string& name, int
   return fail_errno(errno, "open", printable(name));
 }
 
-Result<base::FileDescriptor> open_directory_path(const std::string& path) {
-  constexpr int kFlags = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK;
+Result<base::FileDescriptor> open_directory_path(const std::string& path, OpenFor use) {
+  constexpr int kPassage = O_PATH | O_DIRECTORY | O_CLOEXEC;
+  constexpr int kReading = O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | O_NOATIME;
   constexpr std::size_t kStepBytes = 2048;  // well below PATH_MAX, and longer than any one name
   if (path.empty() || path.find('\0') != std::string::npos) {
     return fail(ErrorCode::Invalid, "open " + printable(path) + ": not a path");
@@ -235,9 +236,10 @@ Result<base::FileDescriptor> open_directory_path(const std::string& path) {
     }
     const std::string step = path.substr(begin, end - begin);
     const int base = at.valid() ? at.get() : AT_FDCWD;
-    int fd = retry_interrupted([&] { return ::openat(base, step.c_str(), kFlags | O_NOATIME); });
-    if (fd < 0 && errno == EPERM) {
-      fd = retry_interrupted([&] { return ::openat(base, step.c_str(), kFlags); });
+    const int flags = end < path.size() || use == OpenFor::Passage ? kPassage : kReading;
+    int fd = retry_interrupted([&] { return ::openat(base, step.c_str(), flags); });
+    if (fd < 0 && errno == EPERM && flags == kReading) {
+      fd = retry_interrupted([&] { return ::openat(base, step.c_str(), kReading & ~O_NOATIME); });
     }
     if (fd < 0) {
       return fail_errno(errno, "open", printable(path));

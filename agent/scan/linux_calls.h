@@ -29,8 +29,10 @@ std::string printable(std::string_view name);
 /// symbolic link in its place is Changed. EPERM for O_NOATIME is tried again without it.
 Result<base::FileDescriptor> open_below(int dir_fd, const std::string& name, int flags, mode_t mode = 0);
 
-/// Opens a directory by its path, which may be longer than PATH_MAX and may hold links.
-Result<base::FileDescriptor> open_directory_path(const std::string& path);
+/// Opens a directory by its path, which may be longer than PATH_MAX and may hold links. Reading opens it for
+/// listing; Passage (O_PATH) also where it may only be passed through.
+enum class OpenFor { Reading, Passage };
+Result<base::FileDescriptor> open_directory_path(const std::string& path, OpenFor use);
 
 /// statx of `name` below `dir_fd`, not followed; of `dir_fd` itself when `name` is empty.
 Result<Stat> stat_below(int dir_fd, const std::string& name);

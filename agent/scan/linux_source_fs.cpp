@@ -50,9 +50,13 @@ class LinuxSourceFile final : public SourceFile {
 
 class LinuxSourceDir final : public SourceDir {
  public:
-  explicit LinuxSourceDir(base::FileDescriptor fd) : fd_(std::move(fd)) {}
+  explicit LinuxSourceDir(base::FileDescriptor fd, OpenFor use = OpenFor::Reading)
+      : fd_(std::move(fd)), may_list_(use == OpenFor::Reading) {}
 
   Result<> list(const std::function<Result<>(std::span<const ListedName>)>& visit) override {
+    if (!may_list_) {
+      return fail_errno(EACCES, "list", "directory");
+    }
     return list_names(fd_.get(), visit);
   }
 
@@ -78,7 +82,10 @@ class LinuxSourceDir final : public SourceDir {
   Result<std::string> read_link(const std::string& name) override { return read_link_below(fd_.get(), name); }
 
   Result<std::vector<Xattr>> xattrs(const std::string& name, FileType) override {
-    return name.empty() ? xattrs_of_fd(fd_.get()) : xattrs_below(fd_.get(), name);
+    if (!name.empty()) {
+      return xattrs_below(fd_.get(), name);
+    }
+    return may_list_ ? xattrs_of_fd(fd_.get()) : xattrs_of_path(proc_path(fd_.get(), {}));
   }
 
   Result<Attributes> attributes(const std::string& name, FileType type) override {
@@ -87,13 +94,19 @@ class LinuxSourceDir final : public SourceDir {
 
  private:
   base::FileDescriptor fd_;
+  bool may_list_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<SourceDir>> LinuxSourceFs::open_root(const std::string& path) {
-  FIRN_LET(base::FileDescriptor fd, open_directory_path(path));
-  return std::make_unique<LinuxSourceDir>(std::move(fd));
+  auto readable = open_directory_path(path, OpenFor::Reading);
+  if (readable || readable.error().code != ErrorCode::Denied) {
+    FIRN_LET(base::FileDescriptor fd, std::move(readable));
+    return std::make_unique<LinuxSourceDir>(std::move(fd));
+  }
+  FIRN_LET(base::FileDescriptor fd, open_directory_path(path, OpenFor::Passage));
+  return std::make_unique<LinuxSourceDir>(std::move(fd), OpenFor::Passage);
 }
 
 std::string LinuxSourceFs::user_name(std::uint32_t uid) {

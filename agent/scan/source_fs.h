@@ -107,7 +107,8 @@ class SourceDir {
 class SourceFs {
  public:
   virtual ~SourceFs() = default;
-  /// Opens the directory at an absolute path, resolving links in it as the user gave them.
+  /// Opens the directory at an absolute path, resolving links in it as the user gave them. One that may be
+  /// passed through but not read opens too: only its list() is then Denied.
   virtual Result<std::unique_ptr<SourceDir>> open_root(const std::string& path) = 0;
   /// User and group names for people; empty where there is none.
   virtual std::string user_name(std::uint32_t uid) = 0;

@@ -62,6 +62,7 @@ ErrorCode code_of_errno(int errno_value) {
     case ESTALE:
       return ErrorCode::Changed;
     case ENOTSUP:
+    case ENOTTY:
     case ENOSYS:
       return ErrorCode::Unsupported;
     case EINVAL:

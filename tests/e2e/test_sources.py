@@ -21,7 +21,7 @@ def listed(repo, snapshot="latest"):
 class Unreadable(firnlib.TestCase):
     def as_nobody(self, *args, code):
         for folder in (self.temp, self.repo.folder):
-            folder.chmod(0o755)
+            folder.chmod(0o711)  # to be passed through, not listed
         return firnlib.run(firnlib.as_nobody(firnlib.FIRN, *args), code=code,
                            env={**self.repo.env(), "HOME": str(self.repo.folder)})
 

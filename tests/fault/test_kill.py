@@ -195,6 +195,13 @@ class AtSystemCalls(firnlib.TestCase):
                 fired[done.code] += 1
         print(f"NOTE errors of a restore's system calls, by exit code: {dict(fired)}", flush=True)
 
+    def test_metadata_that_could_not_be_set_is_a_failure(self):
+        for call in ("utimensat", "fchmod", "fchown"):
+            with self.subTest(call=call):
+                done = self.broken(call, "error=EIO", 1, "restore", "latest", "--target", self.temp / call)
+                self.assertEqual(done.code, 1, done)
+                self.assertIn("Input/output error", done.err)
+
     def change(self):
         firnlib.write(self.source / "changes", firnlib.random_bytes(self.choice.random(), 200_000))
         return self.source

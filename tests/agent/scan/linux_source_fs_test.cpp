@@ -303,6 +303,31 @@ TEST(LinuxSourceFs, ReadsNothingWhereItMayNot) {
   EXPECT_TRUE(attributes) << "flags that cannot be asked for are no error";
 }
 
+TEST(LinuxSourceFs, ARootThatMayOnlyBePassedThroughIsNotListed) {
+  if (::geteuid() != 0) {
+    GTEST_SKIP() << "needs root to give rights up";
+  }
+  TempDir temp;
+  temp.write("file", "open to all");
+  ASSERT_EQ(::chmod(temp.path().c_str(), 0711), 0);
+  ASSERT_EQ(::chmod(temp.path("file").c_str(), 0644), 0);
+  LinuxSourceFs source;
+  ::setfsuid(65534);
+  const auto dir = source.open_root(temp.path());
+  const auto listed = dir ? (*dir)->list([](std::span<const ListedName>) { return Result<>{}; }) : Result<>{};
+  const auto self = dir ? (*dir)->stat_self() : fail(ErrorCode::Invalid, "not open");
+  const auto xattrs = dir ? (*dir)->xattrs("", FileType::Directory) : fail(ErrorCode::Invalid, "not open");
+  const auto file = dir ? (*dir)->open_file("file") : fail(ErrorCode::Invalid, "not open");
+  ::setfsuid(0);
+  ASSERT_TRUE(dir) << dir.error().message;
+  ASSERT_FALSE(listed);
+  EXPECT_EQ(listed.error().code, ErrorCode::Denied);
+  ASSERT_TRUE(self) << self.error().message;
+  EXPECT_EQ(self->mode, 0711);
+  EXPECT_TRUE(xattrs) << xattrs.error().message;
+  EXPECT_TRUE(file) << file.error().message;
+}
+
 TEST(LinuxSourceFs, OthersFilesAreReadWithoutTheRightToHideIt) {
   if (::geteuid() != 0) {
     GTEST_SKIP() << "needs root to give rights up";
