@@ -28,7 +28,7 @@ LAYER = {
     "repo/kv": 3,
     "repo/index": 4, "repo/store": 4, "repo/tree": 4,
     "repo": 5,
-    "agent/scan": 6, "agent/state": 6, "agent/kube": 6,
+    "agent/retention": 6, "agent/scan": 6, "agent/state": 6, "agent/kube": 6,
     "agent/backup": 7, "agent/restore": 7, "agent/mount": 7, "agent/controller": 7,
     "agent/cli": 8, "agent/service": 8,
     "agent": 9,
