@@ -106,6 +106,22 @@ Result<> put_clear(store::ObjectStore& store, const format::ObjectName& name, By
 
 }  // namespace
 
+std::string_view to_string(Role role) {
+  switch (role) {
+    case Role::Writer:
+      return "writer";
+    case Role::Reader:
+      return "reader";
+    case Role::Maintainer:
+      return "maintainer";
+    case Role::Issuer:
+      return "issuer";
+    case Role::Admin:
+      return "admin";
+  }
+  return {};
+}
+
 Result<KeyListing> list_keys(store::ObjectStore& store) {
   KeyListing listing;
   FIRN_TRY(store::list_all(store, format::kKeysPrefix, [&](const store::ListedObject& object) -> Result<> {
@@ -312,6 +328,23 @@ Result<> Keyring::verify_clear(const format::ObjectName& name, ByteView bytes) c
   if (!object.signer.is_zero() || !format::signature_is_valid(name, object, config_.admin) ||
       config.admin != config_.admin || config.repository != config_.repository) {
     return fail(ErrorCode::Corrupt, "was not signed by this repository's administrator");
+  }
+  return {};
+}
+
+Result<> Keyring::may_act_as(Role role, base::WallTime now) const {
+  if (!can(role) && !can(Role::Admin)) {
+    return fail(ErrorCode::Denied, "key " + kid_.hex() + " has not the role of " +
+                                       (role == Role::Admin || role == Role::Issuer ? "an " : "a ") +
+                                       std::string(to_string(role)) + " in this repository");
+  }
+  const KnownKey* own = find(kid_);
+  if (own == nullptr || own->revoked) {
+    return fail(ErrorCode::Denied, "key " + kid_.hex() + " was revoked");
+  }
+  if (now >= own->cert.not_after) {
+    return fail(ErrorCode::Denied,
+                "the certificate of key " + kid_.hex() + " has expired: make a new key with 'firn key add'");
   }
   return {};
 }

@@ -47,6 +47,9 @@ struct KnownKey {
   bool revoked = false;
 };
 
+/// "writer", "reader", "maintainer", "issuer", "admin".
+std::string_view to_string(format::Role role);
+
 /// Costs of the password derivation for new wraps: what the design settled on (the strength of N=2^17, r=8,
 /// p=1 in 32 MiB).
 inline constexpr crypto::ScryptParameters kPasswordCosts{.cost = 1U << 15, .block_size = 8, .parallel = 3};
@@ -58,6 +61,9 @@ class Keyring {
   format::KeyId kid() const { return kid_; }
   format::Roles roles() const { return roles_; }
   bool can(format::Role role) const { return roles_.has(role); }
+  /// Whether what this key signs in `role` would count: it has the role (or admin), is not revoked and not
+  /// expired. Errors: Denied (says which of these).
+  Result<> may_act_as(format::Role role, base::WallTime now) const;
   const format::MetaKey& meta() const { return *secrets_.meta; }
   const format::RefsKey& refs() const { return refs_; }
   /// Null where the roles do not include it.

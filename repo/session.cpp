@@ -27,23 +27,9 @@ struct Stopping {
 
 /// What a key without the role signed would count for nobody, so it is not begun.
 Result<> may_open(const Repository& repository, format::SessionKind kind) {
-  const Keyring& keys = repository.keys();
   const bool maintains = kind == format::SessionKind::Maintenance;
-  if (!keys.can(maintains ? format::Role::Maintainer : format::Role::Writer) &&
-      !keys.can(format::Role::Admin)) {
-    return fail(ErrorCode::Denied, "key " + keys.kid().hex() + " has not the role of a " +
-                                       (maintains ? "maintainer" : "writer") + " in this repository");
-  }
-  const KnownKey* own = keys.find(keys.kid());
-  const base::WallTime now = repository.services().clock.wall();
-  if (own == nullptr || own->revoked) {
-    return fail(ErrorCode::Denied, "key " + keys.kid().hex() + " was revoked");
-  }
-  if (now >= own->cert.not_after) {
-    return fail(ErrorCode::Denied, "the certificate of key " + keys.kid().hex() +
-                                       " has expired: make a new key with 'firn key add'");
-  }
-  return {};
+  return repository.keys().may_act_as(maintains ? format::Role::Maintainer : format::Role::Writer,
+                                      repository.services().clock.wall());
 }
 
 }  // namespace

@@ -12,6 +12,7 @@ void add_check(CommandSet& set);
 void add_diff(CommandSet& set);
 void add_dump(CommandSet& set);
 void add_find(CommandSet& set);
+void add_forget(CommandSet& set);
 void add_generate(CommandSet& set);
 void add_init(CommandSet& set);
 void add_key(CommandSet& set);

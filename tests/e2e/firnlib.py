@@ -96,9 +96,11 @@ class Repository:
         self.cache = self.folder / "cache"
         self.password_file = self.folder / "password"
         self.password_file.write_text(password + "\n")
+        self.key_file = None
 
     def env(self, **more):
-        named = {"REPOSITORY": self.path, "PASSWORD_FILE": self.password_file, "CACHE_DIR": self.cache}
+        named = {"REPOSITORY": self.path, "CACHE_DIR": self.cache}
+        named |= {"KEY_FILE": self.key_file} if self.key_file else {"PASSWORD_FILE": self.password_file}
         return {f"{brand}_{key}": str(value) for key, value in named.items() for brand in ("FIRN", "RESTIC")} | more
 
     def run(self, *args, code=0, env=None, prefix=(), **options):
@@ -111,6 +113,13 @@ class Repository:
 
     def init(self, *args):
         self.run("init", *args)
+        return self
+
+    def use_key_file(self):
+        """From now on a key of all roles opens the repository: no password's scrypt in every command."""
+        key_file = self.folder / "all.key"
+        self.run("key", "add", "--out", key_file)
+        self.key_file = key_file
         return self
 
     def backup(self, *args, code=0, **options):
