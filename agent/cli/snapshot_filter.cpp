@@ -141,7 +141,7 @@ Result<const repo::SnapshotInfo*> select_snapshot(const repo::SnapshotList& list
   if (id == "latest" && !list.problems.empty()) {
     // The one that cannot be read may be the latest; an older one in its place would be a silent lie.
     return fail(ErrorCode::Corrupt, "which snapshot is the latest cannot be told, because " +
-                                        list.problems.front() + ": name a snapshot by its id");
+                                        list.problems.front() + "; name a snapshot by its id");
   }
   if (id == "latest") {
     for (auto info = list.snapshots.rbegin(); info != list.snapshots.rend(); ++info) {

@@ -36,8 +36,10 @@ std::string_view to_string(ErrorCode code) {
 }
 
 Error Error::in(std::string_view where) && {
-  message.insert(0, ": ");
-  message.insert(0, where);
+  if (!message.starts_with(where)) {
+    message.insert(0, ": ");
+    message.insert(0, where);
+  }
   return std::move(*this);
 }
 

@@ -34,7 +34,7 @@ struct Error {
   ErrorCode code = ErrorCode::Invalid;
   std::string message;
 
-  /// The same error, said one level up: "<where>: <message>".
+  /// The same error, said one level up: "<where>: <message>"; as it is when it names `where` first already.
   Error in(std::string_view where) &&;
 };
 
