@@ -1,10 +1,10 @@
 // firn diff: what differs between two snapshots. Pages that both share are not read.
 #include <memory>
-#include <unordered_map>
 
 #include "agent/cli/commands.h"
 #include "agent/cli/errors.h"
 #include "agent/cli/nodes.h"
+#include "agent/cli/tally.h"
 #include "agent/cli/text.h"
 #include "repo/tree/slice_list.h"
 #include "repo/tree/tree_diff.h"
@@ -22,33 +22,57 @@ struct DiffCommand {
 
 /// What one side has and the other has not.
 struct Side {
+  explicit Side(base::Scratch& scratch) : named(scratch) {}
+
   std::uint64_t files = 0;
   std::uint64_t dirs = 0;
   std::uint64_t others = 0;
   std::uint64_t tree_pages = 0;
-  std::uint64_t inline_bytes = 0;                                 // of contents that stand in their entries
-  std::unordered_map<format::ChunkSecret, std::uint64_t> chunks;  // named by changed files → bytes named
+  std::uint64_t chunks = 0;
+  std::uint64_t bytes = 0;
+  Tally named;  // chunks named by changed files, with the bytes named; the other side may have them, too
 
   void count(FileType type) {
     (type == FileType::Regular ? files : type == FileType::Directory ? dirs : others) += 1;
   }
-  Json json(const Side& other) const {
-    std::uint64_t blobs = 0;
-    std::uint64_t bytes = inline_bytes;
-    for (const auto& [chunk, named] : chunks) {
-      if (!other.chunks.contains(chunk)) {
-        blobs += 1;
-        bytes += named;
-      }
-    }
+  void count(const Tally::Row& chunk) {
+    chunks += 1;
+    bytes += chunk.sum;
+  }
+  Json json() const {
     return Json::object({{"files", files},
                          {"dirs", dirs},
                          {"others", others},
-                         {"data_blobs", blobs},
+                         {"data_blobs", chunks},
                          {"tree_blobs", tree_pages},
                          {"bytes", bytes}});
   }
 };
+
+/// Counts the chunks that only one side names.
+Result<> count_chunks(Side& a, Side& b) {
+  FIRN_TRY(a.named.finish());
+  FIRN_TRY(b.named.finish());
+  FIRN_LET(auto of_a, a.named.next());
+  FIRN_LET(auto of_b, b.named.next());
+  while (of_a || of_b) {
+    const bool a_first = of_a && (!of_b || of_a->name <= of_b->name);
+    const bool b_first = of_b && (!of_a || of_b->name <= of_a->name);
+    if (!b_first) {
+      a.count(*of_a);
+    }
+    if (!a_first) {
+      b.count(*of_b);
+    }
+    if (a_first) {
+      FIRN_LET(of_a, a.named.next());
+    }
+    if (b_first) {
+      FIRN_LET(of_b, b.named.next());
+    }
+  }
+  return {};
+}
 
 /// Counts the tree pages that are read: with shared pages left out, those are the pages of one side only.
 class CountingPages final : public tree::PageSource {
@@ -90,7 +114,8 @@ bool same_content(const format::BlobView& a, const format::BlobView& b) {
 
 class Difference {
  public:
-  Difference(Context& context, bool metadata) : context_(context), metadata_(metadata) {}
+  Difference(Context& context, base::Scratch& scratch, bool metadata)
+      : context_(context), metadata_(metadata), added_(scratch), removed_(scratch) {}
 
   Result<> entry(const format::Key& key, const EntryView* a, const EntryView* b, tree::PageSource& pages_a,
                  tree::PageSource& pages_b) {
@@ -132,9 +157,10 @@ class Difference {
     return {};
   }
 
-  void finish(const repo::SnapshotInfo& a, const repo::SnapshotInfo& b) {
-    const Json added = added_.json(removed_);
-    const Json removed = removed_.json(added_);
+  Result<> finish(const repo::SnapshotInfo& a, const repo::SnapshotInfo& b) {
+    FIRN_TRY(count_chunks(removed_, added_));
+    const Json added = added_.json();
+    const Json removed = removed_.json();
     if (context_.out.json()) {
       Json json = Json::object();
       json["message_type"] = "statistics";
@@ -144,7 +170,7 @@ class Difference {
       json["added"] = added;
       json["removed"] = removed;
       context_.out.line(json_text(json));
-      return;
+      return {};
     }
     Table table({"", "Added", "Removed"}, {false, true, true});
     const std::pair<const char*, const char*> rows[] = {{"files", "Files"},
@@ -160,6 +186,7 @@ class Difference {
                size_text(removed["bytes"].get<std::uint64_t>())});
     context_.out.note("\n" + count_text(changed_files_) + (changed_files_ == 1 ? " file" : " files") +
                       " changed\n\n" + table.text());
+    return {};
   }
 
   Side& removed() { return removed_; }
@@ -193,14 +220,14 @@ class Difference {
   }
 
   static Result<> note_chunks(tree::PageSource& pages, const EntryView& entry, Side& side) {
-    side.inline_bytes += entry.content.inline_bytes.size();
+    side.bytes += entry.content.inline_bytes.size();
     tree::SliceListReader slices(pages, entry.content);
     while (true) {
       FIRN_LET(const auto slice, slices.next());
       if (!slice) {
         return {};
       }
-      side.chunks[slice->slice.chunk] += slice->slice.length;
+      FIRN_TRY(side.named.add(slice->slice.chunk.view(), slice->slice.length));
     }
   }
 
@@ -225,14 +252,14 @@ Result<int> run_diff(Context& context, const DiffCommand& command) {
   }
   context.out.note("comparing snapshot " + short_id(trees[0].info->id) + " with " +
                    short_id(trees[1].info->id));
-  Difference difference(context, command.metadata);
+  Difference difference(context, open->scratch(), command.metadata);
   CountingPages pages_a(*trees[0].reader, difference.removed());
   CountingPages pages_b(*trees[1].reader, difference.added());
   FIRN_TRY(tree::diff_trees({pages_a, trees[0].root}, {pages_b, trees[1].root},
                             [&](const format::Key& key, const EntryView* a, const EntryView* b) {
                               return difference.entry(key, a, b, pages_a, pages_b);
                             }));
-  difference.finish(*trees[0].info, *trees[1].info);
+  FIRN_TRY(difference.finish(*trees[0].info, *trees[1].info));
   return kExitOk;
 }
 

@@ -1,4 +1,6 @@
 // firn stats: how much there is, counted in one of three ways.
+#include <algorithm>
+#include <array>
 #include <cstdio>
 #include <memory>
 #include <unordered_set>
@@ -6,8 +8,10 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/errors.h"
 #include "agent/cli/nodes.h"
+#include "agent/cli/tally.h"
 #include "agent/cli/text.h"
 #include "crypto/digest.h"
+#include "repo/base/codec.h"
 #include "repo/tree/refs_walk.h"
 #include "repo/tree/slice_list.h"
 
@@ -53,75 +57,126 @@ Result<crypto::Digest> content_name(tree::PageSource& pages, const format::Entry
   return hash.finish();
 }
 
-/// What a restore of every snapshot would write; with `by_contents` each content once over all snapshots.
-Result<Totals> count_files(Context& context, OpenRepository& open,
-                           const std::vector<const repo::SnapshotInfo*>& snapshots, bool by_contents) {
-  Totals totals;
-  std::unordered_set<format::ChunkId> contents;
-  for (const repo::SnapshotInfo* info : snapshots) {
-    FIRN_LET(const OpenTree tree, open_tree(open, *info));
-    repo::RepositoryPages pages(*tree.reader);
-    tree::TreeReader entries(pages, tree.root);
-    std::unordered_set<std::string> links;  // hard link groups of this snapshot
-    while (true) {
-      FIRN_LET(const bool more, entries.next());
-      if (!more) {
-        break;
-      }
-      FIRN_TRY(context.world.stop.check());
-      const format::EntryView& entry = entries.entry();
-      if (by_contents) {
-        if (entry.type != FileType::Regular) {
-          continue;
-        }
-        FIRN_LET(const crypto::Digest name, content_name(pages, entry));
-        if (contents.insert(format::ChunkId{name}).second) {
-          totals.files += 1;
-          totals.size_bytes += entry.size_bytes;
-        }
-        continue;
-      }
-      totals.files += 1;
-      const bool first_name =
-          entry.nlink < 2 || entry.type != FileType::Regular ||
-          links.insert(std::to_string(entry.device) + ":" + std::to_string(entry.inode)).second;
-      totals.size_bytes += first_name && entry.type == FileType::Regular ? entry.size_bytes : 0;
+/// Names one inode of a snapshot.
+std::array<std::byte, 12> inode_name(const format::EntryView& entry) {
+  Bytes bytes;
+  base::Writer out(bytes);
+  out.u32(entry.device);
+  out.u64(entry.inode);
+  std::array<std::byte, 12> name{};
+  std::copy(bytes.begin(), bytes.end(), name.begin());
+  return name;
+}
+
+Result<> add_rows(Tally& tally, Totals& totals, bool count_files) {
+  FIRN_TRY(tally.finish());
+  while (true) {
+    FIRN_LET(const auto row, tally.next());
+    if (!row) {
+      return {};
     }
+    totals.files += count_files ? 1U : 0U;
+    totals.size_bytes += row->least;
+  }
+}
+
+/// Calls `visit` with every entry of the snapshot.
+template <class Visit>
+Result<> for_each_entry(Context& context, OpenRepository& open, const repo::SnapshotInfo& info, Visit visit) {
+  FIRN_LET(const OpenTree tree, open_tree(open, info));
+  repo::RepositoryPages pages(*tree.reader);
+  tree::TreeReader entries(pages, tree.root);
+  while (true) {
+    FIRN_LET(const bool more, entries.next());
+    if (!more) {
+      return {};
+    }
+    FIRN_TRY(context.world.stop.check());
+    FIRN_TRY(visit(pages, entries.entry()));
+  }
+}
+
+/// What restores of the snapshots would write.
+Result<Totals> count_files(Context& context, OpenRepository& open,
+                           const std::vector<const repo::SnapshotInfo*>& snapshots) {
+  Totals totals;
+  for (const repo::SnapshotInfo* info : snapshots) {
+    Tally links(open.scratch());  // files with several names count their bytes once
+    FIRN_TRY(for_each_entry(context, open, *info,
+                            [&](tree::PageSource&, const format::EntryView& entry) -> Result<> {
+                              totals.files += 1;
+                              if (entry.type != FileType::Regular) {
+                                return {};
+                              }
+                              if (entry.nlink > 1) {
+                                return links.add(inode_name(entry), entry.size_bytes);
+                              }
+                              totals.size_bytes += entry.size_bytes;
+                              return {};
+                            }));
+    FIRN_TRY(add_rows(links, totals, false));
   }
   return totals;
 }
 
-/// Every chunk that a snapshot needs, once.
-class ChunkSet final : public tree::RefsVisitor {
+/// Each content of a file once over all snapshots.
+Result<Totals> count_contents(Context& context, OpenRepository& open,
+                              const std::vector<const repo::SnapshotInfo*>& snapshots) {
+  Tally contents(open.scratch());
+  for (const repo::SnapshotInfo* info : snapshots) {
+    FIRN_TRY(for_each_entry(context, open, *info,
+                            [&](tree::PageSource& pages, const format::EntryView& entry) -> Result<> {
+                              if (entry.type != FileType::Regular) {
+                                return {};
+                              }
+                              FIRN_LET(const crypto::Digest name, content_name(pages, entry));
+                              return contents.add(name, entry.size_bytes);
+                            }));
+  }
+  Totals totals;
+  FIRN_TRY(add_rows(contents, totals, true));
+  return totals;
+}
+
+/// Every chunk that the snapshots need. Pages of refs that they share are read once: their ids are held in
+/// memory, one for some thousand chunks.
+class NeededChunks final : public tree::RefsVisitor {
  public:
-  explicit ChunkSet(const base::StopFlag& stop) : stop_(stop) {}
+  NeededChunks(base::Scratch& scratch, const base::StopFlag& stop) : ids_(scratch), stop_(stop) {}
   Result<bool> enter(const format::ChunkId& refs_page) override {
     FIRN_TRY(stop_.check());
-    return ids_.insert(refs_page).second;
+    if (!pages_.insert(refs_page).second) {
+      return false;
+    }
+    FIRN_TRY(chunk(refs_page));
+    return true;
   }
-  Result<> chunk(const format::ChunkId& id) override {
-    ids_.insert(id);
-    return {};
-  }
-  void add(const format::ChunkId& id) { ids_.insert(id); }
-  const std::unordered_set<format::ChunkId>& ids() const { return ids_; }
+  Result<> chunk(const format::ChunkId& id) override { return ids_.add(id.view()); }
+  Tally& ids() { return ids_; }
 
  private:
+  Tally ids_;
+  std::unordered_set<format::ChunkId> pages_;
   const base::StopFlag& stop_;
-  std::unordered_set<format::ChunkId> ids_;
 };
 
 Result<Totals> count_chunks(Context& context, OpenRepository& open,
                             const std::vector<const repo::SnapshotInfo*>& snapshots) {
   FIRN_LET(repo::ChunkReader * reader, open.reader());
   repo::RepositoryPages pages(*reader);
-  ChunkSet needed(context.world.stop);
+  NeededChunks needed(open.scratch(), context.world.stop);
   for (const repo::SnapshotInfo* info : snapshots) {
-    needed.add(info->snapshot.root);
+    FIRN_TRY(needed.chunk(info->snapshot.root));
     FIRN_TRY(in("snapshot " + short_id(info->id), tree::walk_refs(pages, info->snapshot.refs_root, needed)));
   }
+  FIRN_TRY(needed.ids().finish());
   Totals totals;
-  for (const format::ChunkId& id : needed.ids()) {
+  while (true) {
+    FIRN_LET(const auto row, needed.ids().next());
+    if (!row) {
+      return totals;
+    }
+    const format::ChunkId id{row->name};
     FIRN_LET(const auto locations, reader->locate(id));
     if (locations.empty()) {
       return fail(ErrorCode::NotFound, "chunk " + id.hex() + " is in no pack: run 'firn check'");
@@ -130,7 +185,6 @@ Result<Totals> count_chunks(Context& context, OpenRepository& open,
     totals.size_bytes += locations.front().shape.stored;
     totals.plain_bytes += locations.front().shape.plain;
   }
-  return totals;
 }
 
 Result<int> run_stats(Context& context, const StatsCommand& command) {
@@ -141,8 +195,10 @@ Result<int> run_stats(Context& context, const StatsCommand& command) {
   Totals totals;
   if (raw) {
     FIRN_LET(totals, count_chunks(context, *open, chosen));
+  } else if (command.mode == "files-by-contents") {
+    FIRN_LET(totals, count_contents(context, *open, chosen));
   } else {
-    FIRN_LET(totals, count_files(context, *open, chosen, command.mode == "files-by-contents"));
+    FIRN_LET(totals, count_files(context, *open, chosen));
   }
   const double ratio = totals.size_bytes == 0
                            ? 1
@@ -190,9 +246,7 @@ void add_stats(CommandSet& set) {
       .summary = "Count files and bytes",
       .text =
           "restore-size: what restores of the snapshots would write. files-by-contents: each content once, "
-          "however many files and snapshots have it. raw-data: the stored chunks that the snapshots need. "
-          "The "
-          "last two need memory for a name of each content or chunk.",
+          "however many files and snapshots have it. raw-data: the stored chunks that the snapshots need.",
       .examples = {{"firn stats latest", ""}, {"firn stats --mode raw-data --json", ""}},
       .flags = filter_flags(options->filter),
       .arguments = {},

@@ -50,6 +50,7 @@ class OpenRepository {
 
   const repo::Repository& repository() const { return *repository_; }
   const MemoryShares& memory() const { return memory_; }
+  base::Scratch& scratch() { return *scratch_; }
 
   Result<kv::LocalKv*> state();
   Result<repo::ObjectCache*> cache();

@@ -52,8 +52,11 @@ inline Bytes log_bytes(std::uint64_t seed, std::size_t size_bytes) {
   Numbers numbers(seed);
   std::string text;
   for (std::uint64_t line = 0; text.size() < size_bytes; ++line) {
-    text += "2026-01-01T00:00:00Z worker-" + std::to_string(numbers.below(4)) + " request " +
-            std::to_string(line) + " took " + std::to_string(numbers.below(900)) + " us\n";
+    // Drawn one by one: compilers differ in the order in which they evaluate operands.
+    const std::uint64_t time_us = numbers.below(900);
+    const std::uint64_t worker = numbers.below(4);
+    text += "2026-01-01T00:00:00Z worker-" + std::to_string(worker) + " request " + std::to_string(line) +
+            " took " + std::to_string(time_us) + " us\n";
   }
   Bytes bytes(size_bytes);
   for (std::size_t i = 0; i < size_bytes; ++i) {
