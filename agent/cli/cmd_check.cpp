@@ -7,6 +7,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/errors.h"
 #include "agent/cli/open.h"
+#include "agent/cli/probe.h"
 #include "agent/cli/progress.h"
 #include "agent/cli/text.h"
 #include "agent/scan/filter.h"
@@ -18,6 +19,7 @@ namespace {
 struct CheckCommand {
   bool read_data = false;
   std::optional<std::string> subset;
+  bool posture = false;
   bool with_cache = false;
 };
 
@@ -72,6 +74,11 @@ Result<int> run_check(Context& context, const CheckCommand& command) {
     FIRN_LET(options.data, in("--read-data-subset", parse_subset(*command.subset)));
   }
   FIRN_LET(const auto open, OpenRepository::open(context));
+  if (command.posture) {
+    return tell_posture(context, open->repository().services(), open->repository().store());
+  }
+  FIRN_LET(const std::uint64_t unfit,
+           count_broken_promises(context, open->repository().services(), open->repository().store()));
   FIRN_LET(index::ChunkIndex * chunks, open->index());
   FIRN_LET(repo::ObjectCache * cache, open->cache());
   FIRN_LET(kv::LocalKv * state, open->state());
@@ -93,6 +100,7 @@ Result<int> run_check(Context& context, const CheckCommand& command) {
   if (!report) {
     return Failure(std::move(report).error());
   }
+  report->errors += unfit;
   if (out.json()) {
     Json json = Json::object();
     json["message_type"] = "summary";
@@ -164,10 +172,14 @@ void add_check(CommandSet& set) {
           "is "
           "there with its size, every page of every snapshot opens and names only what exists. With "
           "--read-data every stored byte, too; with a key that reads contents every chunk is opened. What is "
-          "damaged is named with the snapshots and files that it touches.",
+          "damaged is named with the snapshots and files that it touches. Before that the store itself is "
+          "tested "
+          "with a few small objects under probe/, where the credentials allow it.",
       .examples = {{"firn check", ""},
                    {"firn check --read-data-subset 3/7", "A seventh of all packs: every day another one."},
-                   {"firn check --read-data --json", ""}},
+                   {"firn check --read-data --json", ""},
+                   {"firn check --posture",
+                    "Tries a write, an overwrite and a delete, of objects of its own."}},
       .flags = {},
       .arguments = {},
       .run = [options](Context& context) { return run_check(context, *options); }};
@@ -181,6 +193,11 @@ void add_check(CommandSet& set) {
                 .help = "Read part of the packs: n/t, a percentage, or a size",
                 .choices = {},
                 .target = &options->subset});
+  command.flag({.names = "--posture",
+                .value = "",
+                .help = "Only say what a thief of these store credentials could destroy",
+                .choices = {},
+                .target = &options->posture});
   command.flag({.names = "--with-cache",
                 .value = "",
                 .help = "Accepted, and of no effect",

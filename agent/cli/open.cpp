@@ -8,6 +8,7 @@
 #include <system_error>
 
 #include "agent/cli/errors.h"
+#include "agent/cli/probe.h"
 #include "agent/cli/secrets.h"
 #include "repo/base/cgroup_limits.h"
 #include "repo/base/files.h"
@@ -147,6 +148,7 @@ Result<std::unique_ptr<OpenRepository>> OpenRepository::init(Context& context,
            read_new_unlock(context, context.globals.place, "password for new repository " + url));
   FIRN_TRY(open->prepare_scratch());
   open->services_.emplace(repo::Services{world.executor, world.rng, world.clock, *open->scratch_});
+  FIRN_TRY(require_fit_store(context, *open->services_, *open->store_));
   FIRN_LET(open->repository_, repo::Repository::init(*open->services_, *open->store_, unlock, options));
   return open;
 }
