@@ -1,7 +1,9 @@
 #include "agent/cli/globals.h"
 
 #include <algorithm>
+#include <charconv>
 
+#include "agent/cli/text.h"
 #include "agent/scan/filter.h"
 #include "repo/base/files.h"
 
@@ -21,13 +23,39 @@ Result<std::string> first_line(const std::string& path) {
   return std::string(text);
 }
 
+/// `-o key=value`.
+Result<> add_option(store::StoreOptions& options, const std::string& option) {
+  const auto equals = option.find('=');
+  if (equals == std::string::npos || equals == 0) {
+    return fail(ErrorCode::Invalid, "-o " + option + ": write key=value");
+  }
+  options.backend[option.substr(0, equals)] = option.substr(equals + 1);
+  return {};
+}
+
+/// KiB a second as bytes a second; 0 = no limit.
+Result<std::uint64_t> parse_limit(const std::string& flag, const std::optional<std::string>& text) {
+  constexpr std::uint64_t kKibMax = 1ULL << 40;
+  if (!text) {
+    return 0;
+  }
+  std::uint64_t kib = 0;
+  const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), kib);
+  if (text->empty() || error != std::errc() || end != text->data() + text->size() || kib > kKibMax) {
+    return fail(ErrorCode::Invalid, flag + " " + *text + ": write a number of KiB a second");
+  }
+  return kib << 10;
+}
+
 }  // namespace
 
 std::vector<Flag> global_flags(Globals& globals) {
   return {
       {.names = "-r,--repo",
        .value = "URL",
-       .help = "The repository: a directory, or s3:… (FIRN_REPOSITORY)",
+       .help =
+           "The repository: a directory, s3://bucket/prefix (AWS), or s3:http[s]://host[:port]/bucket/prefix"
+           " (FIRN_REPOSITORY)",
        .choices = {},
        .hint = Hint::Directory,
        .target = &globals.place.repository},
@@ -88,18 +116,18 @@ std::vector<Flag> global_flags(Globals& globals) {
        .target = &globals.memory},
       {.names = "-o,--option",
        .value = "KEY=VALUE",
-       .help = "An option of the place where the repository is",
+       .help = "An option of the bucket: s3.region, s3.path-style, s3.storage-class, … (docs/OPERATING.md)",
        .choices = {},
        .target = &globals.options},
       {.names = "--cacert",
        .value = "FILE",
-       .help = "Trust the certificates in this file",
+       .help = "Trust the certificates in this file (FIRN_CACERT)",
        .choices = {},
        .hint = Hint::File,
        .target = &globals.cacert},
       {.names = "--tls-client-cert",
        .value = "FILE",
-       .help = "Show this certificate and key to the server",
+       .help = "Show this certificate and key to the server (FIRN_TLS_CLIENT_CERT)",
        .choices = {},
        .hint = Hint::File,
        .target = &globals.tls_client_cert},
@@ -120,7 +148,7 @@ std::vector<Flag> global_flags(Globals& globals) {
        .target = &globals.limit_download},
       {.names = "--stuck-request-timeout",
        .value = "DURATION",
-       .help = "Try a request again that does not move for so long",
+       .help = "Try a request again that is not answered for so long (default 5m)",
        .choices = {},
        .target = &globals.stuck_request_timeout},
       {.names = "--no-lock",
@@ -221,6 +249,12 @@ void fill_from_environment(Globals& globals, const Variables& variables) {
   if (!globals.memory) {
     globals.memory = setting(variables, "MEMORY");
   }
+  if (!globals.cacert) {
+    globals.cacert = setting(variables, "CACERT");
+  }
+  if (!globals.tls_client_cert) {
+    globals.tls_client_cert = setting(variables, "TLS_CLIENT_CERT");
+  }
 }
 
 Result<std::string> repository_url(const Place& place) {
@@ -238,6 +272,26 @@ Result<std::string> repository_url(const Place& place) {
     return url;
   }
   return fail(ErrorCode::Invalid, "no repository was named: give --repo or set FIRN_REPOSITORY");
+}
+
+Result<store::StoreOptions> store_options(const Globals& globals) {
+  store::StoreOptions options;
+  for (const std::string& option : globals.options) {
+    FIRN_TRY(add_option(options, option));
+  }
+  options.ca_file = globals.cacert.value_or("");
+  options.client_certificate = globals.tls_client_cert.value_or("");
+  options.insecure_tls = globals.insecure_tls;
+  FIRN_LET(options.upload_bytes_per_second_max, parse_limit("--limit-upload", globals.limit_upload));
+  FIRN_LET(options.download_bytes_per_second_max, parse_limit("--limit-download", globals.limit_download));
+  if (globals.stuck_request_timeout) {
+    FIRN_LET(options.stuck_request_timeout,
+             in("--stuck-request-timeout", parse_duration(*globals.stuck_request_timeout)));
+    if (options.stuck_request_timeout < std::chrono::seconds(1)) {
+      return fail(ErrorCode::Invalid, "--stuck-request-timeout: at least a second is needed");
+    }
+  }
+  return options;
 }
 
 Result<std::string> cache_root(const Globals& globals, const Variables& variables) {

@@ -12,6 +12,7 @@
 
 #include "agent/cli/flags.h"
 #include "agent/cli/world.h"
+#include "repo/store/location.h"
 
 namespace firn::cli {
 
@@ -61,6 +62,9 @@ void fill_from_environment(Globals& globals, const Variables& variables);
 
 /// The URL or path. Errors: Invalid (none, or two), those of reading the file.
 Result<std::string> repository_url(const Place& place);
+
+/// What `-o`, the TLS flags, the limits and the timeout ask of the store. Errors: Invalid.
+Result<store::StoreOptions> store_options(const Globals& globals);
 
 /// The directory of all caches: --cache-dir, FIRN_CACHE_DIR, $XDG_CACHE_HOME/firn, ~/.cache/firn. Errors:
 /// Invalid (none of these is known).

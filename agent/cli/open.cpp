@@ -14,7 +14,6 @@
 #include "repo/base/files.h"
 #include "repo/kv/lmdb_kv.h"
 #include "repo/store/location.h"
-#include "repo/store/retry_store.h"
 
 namespace firn::cli {
 namespace {
@@ -32,6 +31,10 @@ void mark_as_cache(const std::string& root) {
 
 Result<MemoryShares> shares_of(const Context& context) {
   return memory_shares(context.globals, base::own_cgroup_limits().memory_bytes);
+}
+
+store::StoreSeams store_seams(const World& world) {
+  return {.executor = world.executor, .rng = world.rng, .stop = &world.stop, .variables = world.variable};
 }
 
 bool cache_is_unusable(const Error& error) {
@@ -54,18 +57,6 @@ TemporaryDirectory::~TemporaryDirectory() {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
-}
-
-Result<std::map<std::string, std::string, std::less<>>> backend_options(const Globals& globals) {
-  std::map<std::string, std::string, std::less<>> options;
-  for (const std::string& option : globals.options) {
-    const auto equals = option.find('=');
-    if (equals == std::string::npos || equals == 0) {
-      return fail(ErrorCode::Invalid, "-o " + option + ": write key=value");
-    }
-    options[option.substr(0, equals)] = option.substr(equals + 1);
-  }
-  return options;
 }
 
 Result<> OpenRepository::use_temporary_directory() {
@@ -103,16 +94,12 @@ Result<std::unique_ptr<OpenRepository>> OpenRepository::open(Context& context, c
                                                              const std::string& prefix) {
   FIRN_LET(const std::string url, repository_url(place));
   FIRN_LET(const MemoryShares memory, shares_of(context));
-  FIRN_LET(auto backend, backend_options(context.globals));
+  FIRN_LET(const store::StoreOptions options, store_options(context.globals));
   std::unique_ptr<OpenRepository> open(new OpenRepository(context, memory));
 
   context.no_repository = true;
   const World& world = context.world;
-  FIRN_LET(auto store,
-           store::open_store(url, {.backend = std::move(backend)},
-                             {.executor = world.executor, .rng = world.rng, .stop = &world.stop}));
-  open->store_ =
-      std::make_unique<store::RetryStore>(std::move(store), world.executor, world.rng, &world.stop);
+  FIRN_LET(open->store_, store::open_store(url, options, store_seams(world)));
   // A place without a repository is told before anybody is asked for a password.
   FIRN_LET(const auto configs, open->store_->list(format::kConfigPrefix, {}, 1));
   if (configs.objects.empty()) {
@@ -132,14 +119,10 @@ Result<std::unique_ptr<OpenRepository>> OpenRepository::init(Context& context,
                                                              const repo::InitOptions& options) {
   FIRN_LET(const std::string url, repository_url(context.globals.place));
   FIRN_LET(const MemoryShares memory, shares_of(context));
-  FIRN_LET(auto backend, backend_options(context.globals));
+  FIRN_LET(const store::StoreOptions store_settings, store_options(context.globals));
   std::unique_ptr<OpenRepository> open(new OpenRepository(context, memory));
   const World& world = context.world;
-  FIRN_LET(auto store,
-           store::init_store(url, {.backend = std::move(backend)},
-                             {.executor = world.executor, .rng = world.rng, .stop = &world.stop}));
-  open->store_ =
-      std::make_unique<store::RetryStore>(std::move(store), world.executor, world.rng, &world.stop);
+  FIRN_LET(open->store_, store::init_store(url, store_settings, store_seams(world)));
   FIRN_LET(const auto configs, open->store_->list(format::kConfigPrefix, {}, 1));
   if (!configs.objects.empty()) {
     return fail(ErrorCode::Exists, "there is a repository at " + open->store_->describe() + " already");

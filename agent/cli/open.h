@@ -87,7 +87,4 @@ class OpenRepository {
   std::unique_ptr<repo::ChunkReader> reader_;
 };
 
-/// Key-value options from -o. Errors: Invalid (no '=').
-Result<std::map<std::string, std::string, std::less<>>> backend_options(const Globals& globals);
-
 }  // namespace firn::cli

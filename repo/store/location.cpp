@@ -4,6 +4,8 @@
 #include <array>
 
 #include "repo/store/local_store.h"
+#include "repo/store/retry_store.h"
+#include "repo/store/s3/s3_store.h"
 
 namespace firn::store {
 namespace {
@@ -20,8 +22,45 @@ std::string_view scheme_of(std::string_view url) {
   return is_scheme ? word : std::string_view();
 }
 
-Failure s3_unsupported(const Location& location) {
-  return fail(ErrorCode::Unsupported, "open " + location.describe() + ": S3 comes with a later version");
+Result<std::unique_ptr<ObjectStore>> open_s3(const Location& location, const StoreOptions& options,
+                                             const StoreSeams& seams) {
+  const s3::Variables variables =
+      seams.variables ? seams.variables : [](const std::string&) { return std::optional<std::string>(); };
+  s3::Settings settings;
+  FIRN_LET(settings.place, s3::parse_place(location.text));
+  FIRN_LET(settings.options, s3::parse_options(options.backend));
+  for (const char* name : {"AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"}) {
+    if (const auto url = variables(name); url && !url->empty() && settings.place.is_aws()) {
+      FIRN_TRY(s3::set_endpoint(settings.place, *url));
+    }
+  }
+  for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION"}) {
+    if (const auto region = variables(name); region && settings.first_region.empty()) {
+      settings.first_region = *region;
+    }
+  }
+  if (!settings.first_region.empty() && !s3::is_region(settings.first_region)) {
+    return fail(ErrorCode::Invalid, "AWS_REGION or AWS_DEFAULT_REGION is not the name of a region");
+  }
+  FIRN_LET(auto http,
+           s3::HttpClient::open(seams.executor, seams.stop,
+                                {.ca_file = options.ca_file,
+                                 .client_certificate = options.client_certificate,
+                                 .insecure_tls = options.insecure_tls,
+                                 .upload_bytes_per_second_max = options.upload_bytes_per_second_max,
+                                 .download_bytes_per_second_max = options.download_bytes_per_second_max,
+                                 .stuck_timeout = options.stuck_request_timeout}));
+  FIRN_LET(auto credentials, s3::environment_credentials(variables));
+  return std::make_unique<s3::S3Store>(std::move(settings), std::move(http), std::move(credentials),
+                                       seams.executor, seams.stop);
+}
+
+Result<std::unique_ptr<ObjectStore>> open_place(const Location& location, const StoreOptions& options,
+                                                const StoreSeams& seams) {
+  if (location.kind == Location::Kind::S3) {
+    return open_s3(location, options, seams);
+  }
+  return LocalStore::open(location.text, seams.rng, seams.executor.clock());
 }
 
 }  // namespace
@@ -49,22 +88,19 @@ Result<Location> parse_location(std::string_view url) {
                                       " is written ./" + std::string(url) + ")");
 }
 
-Result<std::unique_ptr<ObjectStore>> open_store(std::string_view url, const StoreOptions&,
+Result<std::unique_ptr<ObjectStore>> open_store(std::string_view url, const StoreOptions& options,
                                                 const StoreSeams& seams) {
   FIRN_LET(const Location location, parse_location(url));
-  if (location.kind == Location::Kind::S3) {
-    return s3_unsupported(location);
-  }
-  return LocalStore::open(location.text, seams.rng, seams.executor.clock());
+  FIRN_LET(auto store, open_place(location, options, seams));
+  return std::make_unique<RetryStore>(std::move(store), seams.executor, seams.rng, seams.stop);
 }
 
 Result<std::unique_ptr<ObjectStore>> init_store(std::string_view url, const StoreOptions& options,
                                                 const StoreSeams& seams) {
   FIRN_LET(const Location location, parse_location(url));
-  if (location.kind == Location::Kind::S3) {
-    return s3_unsupported(location);
+  if (location.kind == Location::Kind::Local) {
+    FIRN_TRY(LocalStore::init(location.text));
   }
-  FIRN_TRY(LocalStore::init(location.text));
   return open_store(url, options, seams);
 }
 

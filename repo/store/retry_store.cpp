@@ -16,28 +16,49 @@ class RetryStore::Attempts {
 
   /// Waits. False when there is to be no further attempt.
   bool wait_for_next() {
-    const milliseconds delay = next_delay();
+    const RetryOptions& options = store_.options_;
+    const auto [has_budget, has_answered] = draw_on_budget();
+    const milliseconds delay = shortened_by_chance(has_budget ? next_delay() : options.delay_max);
+    const milliseconds total_max =
+        has_answered ? options.total_max : std::min(options.total_max, options.total_max_at_first);
     const nanoseconds elapsed = store_.executor_.clock().steady() - start_;
-    if (count_ >= store_.options_.attempts_max || elapsed + delay > store_.options_.total_max ||
-        !sleep(delay)) {
+    if (count_ >= options.attempts_max || elapsed + delay > total_max || !sleep(delay)) {
       return false;
     }
     ++count_;
     return true;
   }
 
+  /// The store said something, be it a refusal.
+  void answered() {
+    auto health = store_.health_.lock();
+    health->has_answered = true;
+    health->budget = std::min(store_.options_.budget_max, health->budget + store_.options_.budget_per_answer);
+  }
   /// " (tried 3 times)", for the message.
   std::string told() const {
     return count_ <= 1 ? std::string() : " (tried " + std::to_string(count_) + " times)";
   }
 
  private:
-  milliseconds next_delay() {
+  struct Drawn {
+    bool has_budget;
+    bool has_answered;
+  };
+  Drawn draw_on_budget() {
+    auto health = store_.health_.lock();
+    const bool has_budget = health->budget >= 1;
+    health->budget -= has_budget ? 1 : 0;
+    return {has_budget, health->has_answered};
+  }
+  milliseconds next_delay() const {
     milliseconds delay = store_.options_.first_delay;
     for (int i = 1; i < count_ && delay < store_.options_.delay_max; ++i) {
       delay *= 2;
     }
-    delay = std::min(delay, store_.options_.delay_max);
+    return std::min(delay, store_.options_.delay_max);
+  }
+  milliseconds shortened_by_chance(milliseconds delay) {
     std::uint32_t draw = 0;
     store_.rng_.fill(std::as_writable_bytes(std::span(&draw, 1)));
     const std::int64_t half = delay.count() / 2;
@@ -70,6 +91,7 @@ auto RetryStore::retry_read(Read read) -> decltype(read()) {
   while (true) {
     auto result = read();
     if (result || result.error().code != ErrorCode::Unavailable) {
+      attempts.answered();
       return result;
     }
     if (!attempts.wait_for_next()) {
@@ -86,6 +108,7 @@ Outcome RetryStore::retry_write(Write write) {
   while (true) {
     Outcome outcome = write();
     if (outcome.done()) {
+      attempts.answered();
       return outcome;
     }
     any_unknown = any_unknown || outcome.unknown();

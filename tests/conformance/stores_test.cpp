@@ -1,9 +1,14 @@
-// The object-store suite on every store that needs no server.
+// The object-store suite on every store: those that need no server, and, where FIRN_TEST_S3_URL names a
+// bucket of its own for the tests (with AWS_… beside it, and a file in FIRN_TEST_S3_CACERT for https), S3.
 #include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <optional>
 
 #include "repo/base/executor.h"
 #include "repo/base/rng.h"
 #include "repo/store/local_store.h"
+#include "repo/store/location.h"
 #include "repo/store/memory_store.h"
 #include "repo/store/retry_store.h"
 #include "tests/conformance/object_store_suite.h"
@@ -53,6 +58,46 @@ class LocalPlace final : public StorePlace {
  private:
   test::TempDir directory_;
 };
+
+/// A prefix of its own in the bucket for each test; what it leaves there goes with the bucket.
+class S3Place final : public StorePlace {
+ public:
+  explicit S3Place(const std::string& bucket_url) {
+    const char* const ca_file = std::getenv("FIRN_TEST_S3_CACERT");
+    options_.ca_file = ca_file == nullptr ? "" : ca_file;
+    url_ = bucket_url + "/conformance-" + to_hex(rng().bytes<8>());
+  }
+  std::unique_ptr<ObjectStore> connect() override {
+    auto store = open_store(url_, options_,
+                            {.executor = executor(),
+                             .rng = rng(),
+                             .stop = nullptr,
+                             .variables = [](const std::string& name) -> std::optional<std::string> {
+                               const char* const value = std::getenv(name.c_str());
+                               return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+                             }});
+    EXPECT_TRUE(store.has_value()) << (store ? "" : store.error().message);
+    return store ? *std::move(store) : nullptr;
+  }
+
+ private:
+  StoreOptions options_;
+  std::string url_;
+};
+
+std::vector<StoreCase> s3_cases() {
+  const char* const url = std::getenv("FIRN_TEST_S3_URL");
+  if (url == nullptr) {
+    return {};
+  }
+  return {StoreCase{.name = "S3",
+                    .make_place = [url] { return std::make_unique<S3Place>(url); },
+                    .serves_processes = true,
+                    .lists_slowly = true}};
+}
+
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(ObjectStoreSuite);
+INSTANTIATE_TEST_SUITE_P(Servers, ObjectStoreSuite, testing::ValuesIn(s3_cases()), case_name);
 
 INSTANTIATE_TEST_SUITE_P(
     Stores, ObjectStoreSuite,

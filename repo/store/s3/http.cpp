@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstring>
 #include <optional>
 
@@ -23,6 +24,7 @@ using std::chrono::seconds;
 // libcurl copies a body through buffers of its own, two for each request in flight.
 constexpr long kBufferBytes = 256 << 10;
 constexpr std::size_t kHeaderBytesMax = 64 << 10;
+constexpr std::size_t kRefusalBytesMax = 64 << 10;
 constexpr std::size_t kIdleHandlesMax = 16;
 // One connection has one congestion window: requests over HTTP/2 are spread over several.
 constexpr long kStreamsPerConnectionMax = 4;
@@ -391,6 +393,15 @@ std::size_t Loop::on_header(Exchange& exchange, std::string_view line) {
   return size;
 }
 
+/// Room for what the answer says that it is going to be.
+void reserve_body(HttpResponse& response, std::size_t bytes_max) {
+  const std::string_view text = response.header("content-length");
+  std::size_t length = 0;
+  if (std::from_chars(text.data(), text.data() + text.size(), length).ec == std::errc()) {
+    response.body.reserve(std::min(length, bytes_max));
+  }
+}
+
 std::size_t Loop::on_body(Exchange& exchange, ByteView bytes) {
   if (!download_.open()) {
     exchange.paused = true;
@@ -414,12 +425,15 @@ std::size_t Loop::on_body(Exchange& exchange, ByteView bytes) {
     }
     return bytes.size();
   }
-  const std::size_t room = exchange.request.answer_bytes_max - response.body.size();
+  const std::size_t bytes_max = exchange.ok() ? exchange.request.answer_bytes_max : kRefusalBytesMax;
+  const std::size_t room = bytes_max - response.body.size();
   if (exchange.ok() && bytes.size() > room) {
     exchange.own_error =
-        Error{ErrorCode::Corrupt,
-              "the answer is larger than " + std::to_string(exchange.request.answer_bytes_max) + " bytes"};
+        Error{ErrorCode::Corrupt, "the answer is larger than " + std::to_string(bytes_max) + " bytes"};
     return 0;
+  }
+  if (response.body.empty()) {
+    reserve_body(response, bytes_max);
   }
   append(response.body, bytes.first(std::min(room, bytes.size())));
   return bytes.size();

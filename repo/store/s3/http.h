@@ -51,7 +51,8 @@ struct HttpRequest {
   std::string url = {};  // http:// or https://, percent-encoded
   std::vector<HttpHeader> headers = {};
   ByteView body = {};  // borrowed until the exchange is over
-  /// Of a successful answer without a sink: a longer body is Corrupt. Of any other answer: what is kept.
+  /// Of a successful (2xx) answer without a sink: a longer body is Corrupt. Of any other answer the first
+  /// 64 KiB are kept.
   std::size_t answer_bytes_max = 1 << 20;
   BodySink* sink = nullptr;
   /// The whole exchange; 0 = as long as it moves.

@@ -53,6 +53,42 @@ TEST(Settings, TheOtherRepositoryHasVariablesOfItsOwn) {
   EXPECT_EQ(place.repository, "/other");
 }
 
+TEST(StoreOptions, ComeFromTheFlags) {
+  Globals globals;
+  globals.options = {"s3.region=eu-west-1", "s3.sse=aws:kms", "s3.region=us-east-2", "a=b=c"};
+  globals.cacert = "/ca.pem";
+  globals.tls_client_cert = "/client.pem";
+  globals.insecure_tls = true;
+  globals.limit_upload = "100";
+  globals.stuck_request_timeout = "1m30s";
+  const auto options = store_options(globals);
+  ASSERT_TRUE(options.has_value()) << options.error().message;
+  EXPECT_EQ(options->backend.at("s3.region"), "us-east-2");
+  EXPECT_EQ(options->backend.at("a"), "b=c");
+  EXPECT_EQ(options->ca_file, "/ca.pem");
+  EXPECT_EQ(options->client_certificate, "/client.pem");
+  EXPECT_TRUE(options->insecure_tls);
+  EXPECT_EQ(options->upload_bytes_per_second_max, 102'400U);
+  EXPECT_EQ(options->download_bytes_per_second_max, 0U);
+  EXPECT_EQ(options->stuck_request_timeout, std::chrono::seconds(90));
+}
+
+TEST(StoreOptions, RefuseWhatTheyCannotRead) {
+  const auto refused = [](auto change) {
+    Globals globals;
+    change(globals);
+    const auto options = store_options(globals);
+    return !options && options.error().code == ErrorCode::Invalid;
+  };
+  EXPECT_TRUE(refused([](Globals& g) { g.options = {"s3.region"}; }));
+  EXPECT_TRUE(refused([](Globals& g) { g.options = {"=x"}; }));
+  EXPECT_TRUE(refused([](Globals& g) { g.limit_upload = "-1"; }));
+  EXPECT_TRUE(refused([](Globals& g) { g.limit_download = "1x"; }));
+  EXPECT_TRUE(refused([](Globals& g) { g.limit_download = "99999999999999999999"; }));
+  EXPECT_TRUE(refused([](Globals& g) { g.stuck_request_timeout = "soon"; }));
+  EXPECT_TRUE(refused([](Globals& g) { g.stuck_request_timeout = "0s"; }));
+}
+
 TEST(RepositoryUrl, IsNamedExactlyOnce) {
   EXPECT_FALSE(repository_url({}));
   Place place;

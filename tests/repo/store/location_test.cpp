@@ -62,12 +62,23 @@ TEST_F(OpenStore, OpensADirectoryThatInitMade) {
   EXPECT_EQ((*store)->describe(), path);
 }
 
-TEST_F(OpenStore, SaysThatS3ComesLater) {
-  for (const auto& result : {open_store("s3://bucket", {}, seams_), init_store("s3://bucket", {}, seams_)}) {
-    ASSERT_FALSE(result.has_value());
-    EXPECT_EQ(result.error().code, ErrorCode::Unsupported);
-    EXPECT_NE(result.error().message.find("s3://bucket"), std::string::npos);
-  }
+TEST_F(OpenStore, OpensABucketWithoutAskingTheServer) {
+  seams_.variables = [](const std::string& name) -> std::optional<std::string> {
+    return name.starts_with("AWS_ACCESS") || name.starts_with("AWS_SECRET") ? std::optional<std::string>("x")
+                                                                            : std::nullopt;
+  };
+  const auto store = open_store("s3:http://127.0.0.1:1/bucket/prefix/", {}, seams_);
+  ASSERT_TRUE(store.has_value()) << store.error().message;
+  EXPECT_EQ((*store)->describe(), "s3:http://127.0.0.1:1/bucket/prefix/");
+  EXPECT_EQ(open_store("s3:http://127.0.0.1:1/", {}, seams_).error().code, ErrorCode::Invalid);
+  EXPECT_EQ(open_store("s3://bucket", {.backend = {{"s3.colour", "red"}}}, seams_).error().code,
+            ErrorCode::Invalid);
+}
+
+TEST_F(OpenStore, WantsCredentialsForABucket) {
+  const auto store = open_store("s3://bucket/prefix", {}, seams_);
+  ASSERT_FALSE(store.has_value());
+  EXPECT_EQ(store.error().code, ErrorCode::Denied);
 }
 
 }  // namespace

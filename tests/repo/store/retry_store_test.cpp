@@ -80,7 +80,7 @@ TEST_F(RetryStoreTest, GivesUpWhenItsTimeIsOver) {
         EXPECT_LE(now(), minutes(5));
         EXPECT_GT(now(), minutes(4));
       },
-      {.attempts_max = 1'000'000, .total_max = minutes(5)});
+      {.attempts_max = 1'000'000, .total_max = minutes(5), .total_max_at_first = minutes(5)});
 }
 
 TEST_F(RetryStoreTest, DoublesItsDelaysAndShortensEachByChance) {
@@ -99,6 +99,42 @@ TEST_F(RetryStoreTest, DoublesItsDelaysAndShortensEachByChance) {
     any_shortened = any_shortened || delay < full - milliseconds(1);
   }
   EXPECT_TRUE(any_shortened);
+}
+
+TEST_F(RetryStoreTest, GivesUpAPlaceThatHasNeverAnsweredSoon) {
+  run([&](ObjectStore& store) {
+    faults_.fail_from(0, Fault::ErrorBefore);
+    EXPECT_FALSE(store.head(name_).has_value());
+    EXPECT_LE(now(), seconds(15));
+    faults_.heal();
+    EXPECT_EQ(store.head(name_).error().code, ErrorCode::NotFound);
+    const auto answered = now();
+    faults_.fail_from(faults_.request_count(), Fault::ErrorBefore);
+    EXPECT_FALSE(store.head(name_).has_value());
+    EXPECT_GT(now() - answered, seconds(30));
+  });
+}
+
+TEST_F(RetryStoreTest, WaitsTheLongestDelayWhileItsBudgetIsUsedUp) {
+  run(
+      [&](ObjectStore& store) {
+        ASSERT_TRUE(store.put(name_, as_bytes("x")).done());
+        // Two further attempts are free, the third is not.
+        for (const bool is_slow : {false, false, true}) {
+          faults_.fail_request(faults_.request_count(), Fault::ErrorBefore);
+          const auto before = now();
+          EXPECT_TRUE(store.head(name_).has_value());
+          EXPECT_EQ(now() - before >= seconds(10), is_slow);
+        }
+        for (int i = 0; i < 5; ++i) {
+          EXPECT_TRUE(store.head(name_).has_value());
+        }
+        faults_.fail_request(faults_.request_count(), Fault::ErrorBefore);
+        const auto before = now();
+        EXPECT_TRUE(store.head(name_).has_value());
+        EXPECT_LT(now() - before, seconds(1));
+      },
+      {.delay_max = seconds(20), .budget_max = 2, .budget_per_answer = 0.2});
 }
 
 TEST_F(RetryStoreTest, TakesOtherErrorsForAnswers) {

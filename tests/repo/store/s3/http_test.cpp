@@ -63,13 +63,13 @@ TEST_F(HttpTest, AsksWithoutABody) {
 
 TEST_F(HttpTest, BoundsWhatItKeeps) {
   LoopbackServer server([](const ServedRequest& request) {
-    return reply(request.has("/good") ? 200 : 500, std::string(2000, 'x'));
+    return request.has("/good") ? reply(200, std::string(2000, 'x')) : reply(500, std::string(70'000, 'x'));
   });
   const auto http = client();
   EXPECT_EQ(http->perform({.url = server.url() + "/good", .answer_bytes_max = 2000})->body.size(), 2000U);
   EXPECT_EQ(http->perform({.url = server.url() + "/good", .answer_bytes_max = 1999}).error().code,
             ErrorCode::Corrupt);
-  EXPECT_EQ(http->perform({.url = server.url() + "/bad", .answer_bytes_max = 1999})->body.size(), 1999U);
+  EXPECT_EQ(http->perform({.url = server.url() + "/bad", .answer_bytes_max = 10})->body.size(), 65536U);
 }
 
 struct Collector final : BodySink {
