@@ -1,10 +1,13 @@
 #include "repo/maintenance.h"
 
+#include "repo/maintenance_run.h"
+
 namespace firn::repo {
 
-Result<MaintenanceReport> maintain(const Repository&, index::ChunkIndex&, ObjectCache&, kv::LocalKv&,
-                                   const MaintenanceOptions&, const base::StopFlag&, MaintenanceProgress&) {
-  return fail(ErrorCode::Unsupported, "this version has no maintenance");
+Result<MaintenanceReport> maintain(const Repository& repository, index::ChunkIndex& index, ObjectCache& cache,
+                                   kv::LocalKv& state, const MaintenanceOptions& options,
+                                   const base::StopFlag& stop, MaintenanceProgress& progress) {
+  return maintain_with({}, repository, index, cache, state, options, stop, progress);
 }
 
 }  // namespace firn::repo

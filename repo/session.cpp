@@ -163,7 +163,7 @@ struct WriteSession::State {
       fenced.store(true);
       return fail(ErrorCode::Changed,
                   "session " + id.hex() +
-                      " was fenced by maintenance while it ran; run the backup again (what was "
+                      " was fenced by maintenance while it ran; run the command again (what was "
                       "uploaded is kept)");
     }
     uncertain.store(true);  // no .end: it says that there was no fence
@@ -289,11 +289,23 @@ Result<std::unique_ptr<WriteSession>> WriteSession::open(const Repository& repos
 WriteSession::~WriteSession() { state_->stop_heartbeat(); }
 
 format::SessionId WriteSession::id() const { return state_->id; }
+const format::SessionProof& WriteSession::proof() const { return state_->proof; }
 const Repository& WriteSession::repository() const { return state_->repository; }
 const MaintenanceView& WriteSession::maintenance() const { return state_->maintenance; }
 const IndexProblems& WriteSession::index_problems() const { return state_->index_problems; }
 
 Result<bool> WriteSession::may_refer(const ChunkId& id) { return state_->may_refer(id); }
+
+Result<bool> WriteSession::copy_stored(const ChunkId& id, const ChunkShape& shape, ByteView stored) {
+  FIRN_CHECK(!state_->options.dry_run && stored.size() == shape.stored);
+  if (!state_->uploader->claim(id)) {
+    return false;
+  }
+  FIRN_TRY(state_->uploader->add(id, shape, stored));
+  return true;
+}
+
+Result<> WriteSession::check_not_fenced() { return state_->check_own_fence(); }
 
 Result<> WriteSession::flush() {
   return state_->options.dry_run ? Result<>() : state_->uploader->wait_for_all();

@@ -98,6 +98,7 @@ class WriteSession {
   ~WriteSession();
 
   format::SessionId id() const;
+  const format::SessionProof& proof() const;
   const Repository& repository() const;
   const MaintenanceView& maintenance() const;
   const IndexProblems& index_problems() const;
@@ -106,8 +107,16 @@ class WriteSession {
   /// it.
   Result<bool> may_refer(const format::ChunkId& id);
 
+  /// Puts a stored chunk as it is, from another pack, into this session's packs: maintenance copies so. False
+  /// when the session is about to put a copy of the chunk already: a pack holds an id once, so the caller
+  /// comes again after flush(). An error is final for the session.
+  Result<bool> copy_stored(const format::ChunkId& id, const format::ChunkShape& shape, ByteView stored);
+
   /// Everything stored so far is uploaded, indexed and answered.
   Result<> flush();
+
+  /// HEADs the own fence. Errors: Changed (there is one), and those of the store: then nobody knows.
+  Result<> check_not_fenced();
 
   /// Steps 4 to 7: flushes, seals `root` to all readers, PUTs the snapshot and looks at the own fence.
   /// Fills in of `snapshot`: repository, name (its source tag from snapshot.source.id), proof. Errors:

@@ -52,15 +52,22 @@ Result<SnapshotList> list_snapshots(const Repository& repository, ObjectCache& c
       source ? format::snapshots_prefix(*source) : std::string(format::kSnapshotsPrefix);
   FIRN_TRY(store::list_all(repository.store(), prefix, [&](const store::ListedObject& object) -> Result<> {
     const auto name = format::parse_name_as<SnapshotName>(object.name);
+    if (name) {
+      list.listed.push_back(*name);
+    }
     if (!name || maintenance.forgotten.contains(format::snapshot_id(*name)) || maintenance.is_void(*name)) {
       return {};
     }
     auto info = load_snapshot(repository, cache, object.name, *name);
     if (!info && info.error().code == ErrorCode::NotFound) {
-      return {};  // forgotten and deleted since the LIST
+      list.vanished.push_back(*name);
+      return {};
     }
     if (!info && info.error().code != ErrorCode::Corrupt) {
       return Failure(std::move(info).error().in(object.name.str()));
+    }
+    if (info) {
+      info->stored = object.stored;
     }
     if (!info) {
       list.problems.push_back(std::move(info).error().in(object.name.str()).message);

@@ -22,11 +22,16 @@ struct SnapshotInfo {
   format::SnapshotId id;
   format::Snapshot snapshot;
   std::vector<format::SealedCapability> capabilities;
+  base::WallTime stored = {};  // by the store's clock
 };
 
 struct SnapshotList {
   std::vector<SnapshotInfo> snapshots;  // by time, oldest first
   std::vector<std::string> problems;    // objects that could not be read or verified, one line each
+  /// Listed, and not there when they were read: forgotten and deleted meanwhile, as far as anyone can tell.
+  std::vector<format::SnapshotName> vanished;
+  /// Of every object that LIST gave, also of those that count no more.
+  std::vector<format::SnapshotName> listed;
 };
 
 /// All snapshots that count; only those of one source where `source` is given (one LIST).

@@ -23,18 +23,56 @@ void apply_seal(const format::Seal& seal, MaintenanceView& view) {
   }
 }
 
-/// One condemn, seal or forget record, by itself or carried in a union.
-Result<> apply_record(const ParsedName& name, ByteView body, MaintenanceView& view) {
-  if (std::holds_alternative<CondemnName>(name)) {
+Result<> visit_union(const Repository& repository, const format::Union& folded,
+                     const std::function<Result<>(const MaintenanceRecord&)>& visit) {
+  for (const format::CarriedObject& carried : folded.records) {
+    if (!repository.keys().signed_by_who_may(carried.name, carried.signed_body)) {
+      return fail(ErrorCode::Corrupt, "carries " + carried.name.str() + ", which nobody signed who may");
+    }
+    FIRN_LET(const ParsedName name, format::parse_name(carried.name));
+    FIRN_TRY(in(carried.name.str(), visit({.name = name,
+                                           .object_name = carried.name,
+                                           .stored = carried.stored,
+                                           .signed_body = carried.signed_body})));
+  }
+  return {};
+}
+
+Result<> visit_object(const Repository& repository, ObjectCache& cache, const store::ListedObject& listed,
+                      const ParsedName& name,
+                      const std::function<Result<>(const MaintenanceRecord&)>& visit) {
+  FIRN_LET(const format::OpenedObject object, cache.get(listed.name));
+  FIRN_TRY(visit({.name = name,
+                  .object_name = listed.name,
+                  .stored = listed.stored,
+                  .signed_body = object.signed_body,
+                  .size_bytes = listed.size_bytes}));
+  if (std::holds_alternative<format::UnionName>(name)) {
+    FIRN_LET(const format::Union folded, format::parse_union(object.signed_body.body));
+    return visit_union(repository, folded, visit);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<> apply_record(const MaintenanceRecord& record, MaintenanceView& view) {
+  const ByteView body = record.signed_body.body;
+  if (std::holds_alternative<CondemnName>(record.name)) {
     FIRN_LET(const format::Condemn condemn, format::parse_condemn(body));
     view.condemned.insert(condemn.packs.begin(), condemn.packs.end());
-  } else if (const auto* seal_name = std::get_if<SealName>(&name)) {
+  } else if (const auto* fence_name = std::get_if<FenceName>(&record.name)) {
+    FIRN_LET(const format::Fence fence, format::parse_fence(body));
+    if (fence.session == fence_name->session) {
+      view.fenced.insert(fence.session);
+    }
+  } else if (const auto* seal_name = std::get_if<SealName>(&record.name)) {
     FIRN_LET(const format::Seal seal, format::parse_seal(body));
     if (seal.session != seal_name->session) {
       return fail(ErrorCode::Corrupt, "seals another session than its name says");
     }
     apply_seal(seal, view);
-  } else if (const auto* forget_name = std::get_if<ForgetName>(&name)) {
+  } else if (const auto* forget_name = std::get_if<ForgetName>(&record.name)) {
     FIRN_LET(const format::Forget forget, format::parse_forget(body));
     if (format::snapshot_id(forget.snapshot) != forget_name->snapshot) {
       return fail(ErrorCode::Corrupt, "forgets another snapshot than its name says");
@@ -44,71 +82,54 @@ Result<> apply_record(const ParsedName& name, ByteView body, MaintenanceView& vi
   return {};
 }
 
-Result<> apply_union(const Repository& repository, const format::Union& folded, MaintenanceView& view) {
-  for (const format::CarriedObject& carried : folded.records) {
-    if (!repository.keys().signed_by_who_may(carried.name, carried.signed_body)) {
-      return fail(ErrorCode::Corrupt, "carries " + carried.name.str() + ", which nobody signed who may");
-    }
-    FIRN_LET(const ParsedName name, format::parse_name(carried.name));
-    FIRN_TRY(in(carried.name.str(), apply_record(name, carried.signed_body.body, view)));
-  }
-  return {};
+Failure fail_vanishing() {
+  return fail(ErrorCode::Unavailable, "records under maint/ kept vanishing while they were read: try again");
 }
-
-Result<> apply_object(const Repository& repository, ObjectCache& cache, const format::ObjectName& object_name,
-                      MaintenanceView& view) {
-  const auto name = format::parse_name(object_name);
-  if (!name || std::holds_alternative<format::CatalogName>(*name)) {
-    return {};
-  }
-  FIRN_LET(const format::OpenedObject object, cache.get(object_name));
-  if (const auto* fence_name = std::get_if<FenceName>(&*name)) {
-    FIRN_LET(const format::Fence fence, format::parse_fence(object.signed_body.body));
-    if (fence.session == fence_name->session) {
-      view.fenced.insert(fence.session);
-    }
-    return {};
-  }
-  if (std::holds_alternative<format::UnionName>(*name)) {
-    FIRN_LET(const format::Union folded, format::parse_union(object.signed_body.body));
-    return apply_union(repository, folded, view);
-  }
-  return apply_record(*name, object.signed_body.body, view);
-}
-
-/// A record that vanished between LIST and GET was folded into a union: then the list is read again.
-constexpr int kListsMax = 5;
-
-}  // namespace
 
 bool MaintenanceView::is_void(const format::SnapshotName& name) const {
   const auto seal = sealed.find(name.session);
   return seal != sealed.end() && !seal->second.contains(format::snapshot_id(name));
 }
 
+Result<bool> visit_maintenance(const Repository& repository, ObjectCache& cache, const VisitOptions& options,
+                               const std::function<Result<>(const MaintenanceRecord&)>& visit) {
+  bool whole = true;
+  FIRN_TRY(store::list_all(
+      repository.store(), format::kMaintPrefix, [&](const store::ListedObject& object) -> Result<> {
+        const auto name = format::parse_name(object.name);
+        if (!name || (!options.catalogs && std::holds_alternative<format::CatalogName>(*name))) {
+          return {};
+        }
+        auto visited = in(object.name.str(), visit_object(repository, cache, object, *name, visit));
+        if (!visited && visited.error().code == ErrorCode::NotFound) {
+          whole = false;
+          return {};
+        }
+        if (!visited && visited.error().code == ErrorCode::Corrupt && options.problems != nullptr) {
+          options.problems->lines.push_back(std::move(visited).error().message);
+          return {};
+        }
+        return visited;
+      }));
+  return whole;
+}
+
 Result<MaintenanceView> load_maintenance(const Repository& repository, ObjectCache& cache,
                                          MaintenanceProblems* problems) {
-  for (int list = 0; list < kListsMax; ++list) {
+  for (int list = 0; list < kMaintenanceListsMax; ++list) {
     MaintenanceView view;
-    bool vanished = false;
-    FIRN_TRY(store::list_all(
-        repository.store(), format::kMaintPrefix, [&](const store::ListedObject& object) -> Result<> {
-          auto applied = in(object.name.str(), apply_object(repository, cache, object.name, view));
-          if (!applied && applied.error().code == ErrorCode::NotFound) {
-            vanished = true;
-            return {};
-          }
-          if (!applied && applied.error().code == ErrorCode::Corrupt && problems != nullptr) {
-            problems->lines.push_back(std::move(applied).error().message);
-            return {};
-          }
-          return applied;
-        }));
-    if (!vanished) {
+    MaintenanceProblems met;
+    const auto apply = [&](const MaintenanceRecord& record) { return apply_record(record, view); };
+    FIRN_LET(const bool whole,
+             visit_maintenance(repository, cache, {.problems = problems != nullptr ? &met : nullptr}, apply));
+    if (whole) {
+      if (problems != nullptr) {
+        problems->lines = std::move(met.lines);
+      }
       return view;
     }
   }
-  return fail(ErrorCode::Unavailable, "records under maint/ kept vanishing while they were read: try again");
+  return fail_vanishing();
 }
 
 namespace {

@@ -7,6 +7,7 @@
 // free.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <set>
 #include <vector>
@@ -36,6 +37,34 @@ struct MaintenanceView {
 struct MaintenanceProblems {
   std::vector<std::string> lines;
 };
+
+/// A record under maint/ that was read and verified: an object of its own, or carried in a union.
+struct MaintenanceRecord {
+  const format::ParsedName& name;
+  const format::ObjectName& object_name;
+  base::WallTime stored;  // by the store's clock, when it was first listed
+  const format::SignedBody& signed_body;
+  std::uint64_t size_bytes = 0;  // of the object; 0 = carried in a union
+};
+
+struct VisitOptions {
+  bool catalogs = false;  // read them, too
+  /// Given these, damaged objects are left out and listed there.
+  MaintenanceProblems* problems = nullptr;
+};
+
+/// Visits every record that LIST maint/ gives, with unions before what they carry. False: some record
+/// vanished between LIST and GET (it was folded into a union), so what was visited is not whole, and the
+/// caller begins anew. Errors: Corrupt or Denied (names the object), those of the store and of `visit`.
+Result<bool> visit_maintenance(const Repository& repository, ObjectCache& cache, const VisitOptions& options,
+                               const std::function<Result<>(const MaintenanceRecord&)>& visit);
+
+/// What one record says goes into the view; catalogs and unions say nothing by themselves.
+Result<> apply_record(const MaintenanceRecord& record, MaintenanceView& view);
+
+/// So often a list whose records vanish is read anew before that is an error.
+inline constexpr int kMaintenanceListsMax = 5;
+Failure fail_vanishing();
 
 /// Errors: Corrupt or Denied (names the object), and those of the store. With `problems`, damaged objects are
 /// left out and listed there instead: for who only looks, since a view that lacks a record is not safe to

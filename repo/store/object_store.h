@@ -9,6 +9,7 @@
 // flight call from many.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <string>
@@ -101,6 +102,10 @@ class ObjectStore {
 
   /// How the store is called in messages: "/backup/repo", "s3:http://127.0.0.1:7480/bucket/prefix".
   virtual std::string describe() const = 0;
+
+  /// How long maintenance should leave what it condemned, for readers whose index is old. Nothing is at stake
+  /// but their repeated requests.
+  virtual std::chrono::seconds deletion_delay() const { return std::chrono::seconds(0); }
 
   /// How many requests in flight use this store well (1 to 64).
   virtual unsigned parallel_requests() const = 0;

@@ -57,6 +57,7 @@ class RetryStore final : public ObjectStore {
   Outcome remove(const ObjectName& name) override;
   Result<base::WallTime> now() override;
   std::string describe() const override { return inner_->describe(); }
+  std::chrono::seconds deletion_delay() const override { return inner_->deletion_delay(); }
   unsigned parallel_requests() const override { return inner_->parallel_requests(); }
 
  private:

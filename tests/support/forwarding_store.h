@@ -33,6 +33,7 @@ class ForwardingStore : public store::ObjectStore {
   store::Outcome remove(const store::ObjectName& name) override { return inner_.remove(name); }
   Result<base::WallTime> now() override { return inner_.now(); }
   std::string describe() const override { return inner_.describe(); }
+  std::chrono::seconds deletion_delay() const override { return inner_.deletion_delay(); }
   unsigned parallel_requests() const override { return inner_.parallel_requests(); }
 
  protected:
