@@ -15,6 +15,9 @@ using format::PackName;
 
 constexpr std::uint64_t kWindowBytes = 256 << 10;
 
+bool is_same(ChunkType wanted, ChunkType found) { return wanted == found; }
+bool is_content(ChunkType, ChunkType found) { return found == ChunkType::Data || found == ChunkType::Bundle; }
+
 /// Why no copy of a chunk could be read.
 class CopyErrors {
  public:
@@ -139,28 +142,31 @@ Result<> ChunkReader::open(const index::Location& location, const format::ChunkS
 
 Result<std::vector<index::Location>> ChunkReader::locate(const ChunkId& id) { return index_.find(id); }
 
-Result<> ChunkReader::reload_index_once() {
+Result<> ChunkReader::reload_index() {
   const base::TaskLock::Hold hold(reloading_);
-  if (reloaded_) {
+  const base::Clock& clock = repository_.services().clock;
+  if (reloaded_ && clock.steady() - *reloaded_ < kReloadEvery) {
     return {};
   }
   FIRN_LET(const MaintenanceView maintenance, load_maintenance(repository_, cache_));
   FIRN_TRY(sync_index(repository_, maintenance, index_));
-  reloaded_ = true;
+  reloaded_ = clock.steady();
   return {};
 }
 
-Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, const OpenCopy& open_copy) {
+Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, Fits fits,
+                                       const OpenCopy& open_copy) {
+  CopyErrors before;  // of the first attempt: an index that was read anew may not name a pack any more
   for (int attempt = 0;; ++attempt) {
     FIRN_LET(const std::vector<index::Location> locations, locate(id));
     CopyErrors errors;
     for (const index::Location& location : locations) {
-      if (location.shape.type != type) {
+      if (!fits(type, location.shape.type)) {
         continue;
       }
       Bytes stored(location.shape.stored);
-      auto read = format::is_meta(type) ? read_window(location, stored)
-                                        : read_pack(location.pack, location.offset, stored);
+      auto read = format::is_meta(location.shape.type) ? read_window(location, stored)
+                                                       : read_pack(location.pack, location.offset, stored);
       Bytes plain;
       if (read) {
         read = open_copy(location, stored, plain);
@@ -172,15 +178,24 @@ Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, const 
     }
     const bool gone = errors.none() || errors.any_not_found();
     if (!gone || attempt == 1) {
-      return Failure(std::move(errors).error(id));
+      return Failure(std::move(errors.none() ? before : errors).error(id));
     }
-    FIRN_TRY(reload_index_once());
+    before = std::move(errors);
+    FIRN_TRY(reload_index());
   }
 }
 
 Result<Bytes> ChunkReader::read(ChunkType type, const format::ChunkSecret& t) {
   format::Decompressor decompressor;
-  return read_copies(format::chunk_id(t), type,
+  return read_copies(format::chunk_id(t), type, is_same,
+                     [&](const index::Location& location, ByteView stored, Bytes& plain) {
+                       return open(location, t, stored, plain, decompressor);
+                     });
+}
+
+Result<Bytes> ChunkReader::read_content(const format::ChunkSecret& t) {
+  format::Decompressor decompressor;
+  return read_copies(format::chunk_id(t), ChunkType::Data, is_content,
                      [&](const index::Location& location, ByteView stored, Bytes& plain) {
                        return open(location, t, stored, plain, decompressor);
                      });
@@ -188,7 +203,7 @@ Result<Bytes> ChunkReader::read(ChunkType type, const format::ChunkSecret& t) {
 
 Result<Bytes> ChunkReader::read_refs(const ChunkId& id) {
   format::Decompressor decompressor;
-  return read_copies(id, ChunkType::RefsPage,
+  return read_copies(id, ChunkType::RefsPage, is_same,
                      [&](const index::Location& location, ByteView stored, Bytes& plain) {
                        return format::open_refs_chunk(repository_.keys().refs(), id, repository_.id(),
                                                       location.shape, stored, decompressor, plain);

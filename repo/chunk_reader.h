@@ -2,11 +2,13 @@
 //
 // Promise: what comes out is exactly the chunk that was asked for, or an error that names chunk and pack.
 // Writes nothing to the repository. Copies in condemned packs are tried too. When a pack is gone the index is
-// read anew once. Threads: any.
+// read anew, at most every kReloadEvery: a reader may live for weeks beside prunes. Threads: any.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,6 +21,9 @@
 
 namespace firn::repo {
 
+/// A chunk that is missing for good must not make every look for it read the index.
+inline constexpr std::chrono::seconds kReloadEvery{2};
+
 class ChunkReader {
  public:
   /// `window_bytes`: read-ahead memory for neighbours in meta packs.
@@ -28,6 +33,8 @@ class ChunkReader {
 
   /// Errors: NotFound (no pack holds it), Corrupt (no copy opens; names each pack), and those of the store.
   Result<Bytes> read(format::ChunkType type, const format::ChunkSecret& t);
+  /// The same for a chunk of files' contents: data or bundle, as the index says.
+  Result<Bytes> read_content(const format::ChunkSecret& t);
   Result<Bytes> read_refs(const format::ChunkId& id);
 
   /// Where the copies of a chunk lie, best first (uncondemned before condemned).
@@ -44,16 +51,18 @@ class ChunkReader {
  private:
   struct Windows;
   using OpenCopy = std::function<Result<>(const index::Location&, ByteView stored, Bytes& plain)>;
-  Result<Bytes> read_copies(const format::ChunkId& id, format::ChunkType type, const OpenCopy& open_copy);
+  using Fits = bool (*)(format::ChunkType wanted, format::ChunkType found);
+  Result<Bytes> read_copies(const format::ChunkId& id, format::ChunkType type, Fits fits,
+                            const OpenCopy& open_copy);
   Result<> read_window(const index::Location& location, MutableBytes out);
-  Result<> reload_index_once();
+  Result<> reload_index();
 
   const Repository& repository_;
   index::ChunkIndex& index_;
   ObjectCache& cache_;
   std::unique_ptr<Windows> windows_;
   base::TaskLock reloading_;
-  bool reloaded_ = false;  // under reloading_
+  std::optional<base::SteadyTime> reloaded_;  // under reloading_
 };
 
 /// The tree's door into a repository.
