@@ -104,6 +104,7 @@ void add_commands(CommandSet& set) {
   add_diff(set);
   add_restore(set);
   add_dump(set);
+  add_mount(set);
   add_forget(set);
   add_check(set);
   add_stats(set);

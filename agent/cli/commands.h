@@ -18,6 +18,7 @@ void add_init(CommandSet& set);
 void add_key(CommandSet& set);
 void add_list(CommandSet& set);
 void add_ls(CommandSet& set);
+void add_mount(CommandSet& set);
 void add_restore(CommandSet& set);
 void add_snapshots(CommandSet& set);
 void add_stats(CommandSet& set);
