@@ -42,6 +42,7 @@ Result<> Assembler::take_record(const Item& item) {
   format::EntryView view;
   FIRN_CHECK(format::parse_entry(in, view));  // it was copied from a page that had been checked
   FIRN_TRY(context_.tree.add(item.directory->path, view));
+  FIRN_TRY(context_.bundle_use.add(bundle_slice(view)));
   count(item, view.type, view.size_bytes, Action::Unchanged);
   return {};
 }
@@ -83,6 +84,7 @@ Result<> Assembler::add_entry(const Item& item, const format::Entry& entry) {
     return {};
   }
   FIRN_TRY(std::move(added));
+  FIRN_TRY(context_.bundle_use.add(bundle_slice(entry)));
   if (entry.changed_while_read) {
     counters_.files_changed_while_reading += 1;
     context_.backup.observer.changed_while_reading(shown_path(item));

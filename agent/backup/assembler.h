@@ -6,6 +6,7 @@
 #include <map>
 
 #include "agent/backup/backup.h"
+#include "agent/backup/bundle_use.h"
 #include "agent/backup/hard_links.h"
 #include "agent/backup/work.h"
 #include "repo/base/queue.h"
@@ -18,6 +19,7 @@ struct AssemblerContext {
   HardLinks& links;
   base::BoundedQueue<BatchPointer>& assembly;
   tree::TreeWriter& tree;
+  BundleUse& bundle_use;
 };
 
 class Assembler {

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "agent/backup/assembler.h"
+#include "agent/backup/bundle_use.h"
 #include "agent/backup/parent.h"
 #include "agent/backup/planner.h"
 #include "agent/backup/worker.h"
@@ -35,7 +36,7 @@ struct Written {
 
 /// Everything between the walk and the finished tree.
 Result<Written> write_tree(const BackupContext& context, const BackupOptions& options, ParentEntries& parent,
-                           tree::PageSink& pages) {
+                           tree::PageSink& pages, Rebundling& rebundling, BundleUse& bundle_use) {
   const repo::Repository& repository = context.session.repository();
   const repo::Services& services = repository.services();
   const format::Parameters& parameters = repository.config().parameters;
@@ -55,9 +56,10 @@ Result<Written> write_tree(const BackupContext& context, const BackupOptions& op
   base::ByteBudget blocks(services.executor, options.memory_bytes / 2);
   tree::TreeWriter tree(pages, seeds);
 
-  PlannerContext planner_context{context, options, seeds, parameters, *walker, parent, links, work, assembly};
+  PlannerContext planner_context{context, options, seeds,      parameters, *walker,
+                                 parent,  links,   rebundling, work,       assembly};
   WorkerContext worker_context{context, table, *rules, seeds, parameters, work, blocks, options.with_atime};
-  AssemblerContext assembler_context{context, links, assembly, tree};
+  AssemblerContext assembler_context{context, links, assembly, tree, bundle_use};
   Planner planner(planner_context);
   Assembler assembler(assembler_context);
 
@@ -137,8 +139,14 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
   if (options.resume && !options.dry_run) {
     log.emplace(context.state, repository, source, start, pages);
   }
+  // Files bundled anew make another tree, which a run that is to be skipped when nothing changed must not.
+  const bool may_rebundle = !options.dry_run && !options.skip_if_unchanged;
+  Rebundling rebundling(may_rebundle ? state::load_sparse_bundles(context.state, source)
+                                     : state::SparseBundles{});
+  BundleUse bundle_use(services.scratch);
   FIRN_LET(const Written written,
-           write_tree(context, options, entries, log ? static_cast<tree::PageSink&>(*log) : pages));
+           write_tree(context, options, entries, log ? static_cast<tree::PageSink&>(*log) : pages, rebundling,
+                      bundle_use));
   if (options.before_commit) {
     FIRN_TRY(options.before_commit());
   }
@@ -171,6 +179,11 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
   record.backup_end = services.clock.wall();
   if (!options.dry_run && !nothing_new) {
     FIRN_LET(report.snapshot, context.session.commit(record, written.tree.t));
+    // The snapshot is there: what follows may fail.
+    if (const auto sparse = bundle_use.finish(context.reader, repository.config().parameters,
+                                              record.counters.total_bytes_processed)) {
+      state::save_sparse_bundles(context.state, source, *sparse);
+    }
   }
   if (log) {
     log->finished();

@@ -86,7 +86,9 @@ Result<> Planner::plan_entry(const std::shared_ptr<const Directory>& directory,
   Item item{.directory = directory, .name = std::string(entry.name)};
   FIRN_LET(const auto known, context_.parent.at({.directory = directory->path, .name = entry.name}));
   const std::uint32_t device = ordinal(stat.device);
-  if (known && known->entry->device == device) {
+  const bool rebundle =
+      known && context_.rebundling.takes(bundle_slice(*known->entry), known->entry->size_bytes);
+  if (known && known->entry->device == device && !rebundle) {
     FIRN_LET(const bool taken, take_over(*known, item, stat));
     if (taken) {
       add(std::move(item));
@@ -99,7 +101,7 @@ Result<> Planner::plan_entry(const std::shared_ptr<const Directory>& directory,
   if (known) {
     const bool looks_same = looks_unchanged(*known->entry, stat);
     item.work->action = looks_same ? Action::Unchanged : Action::Modified;
-    if (stat.type == FileType::Regular && (looks_same || known->entry->digest)) {
+    if (stat.type == FileType::Regular && !rebundle && (looks_same || known->entry->digest)) {
       item.work->before = format::to_entry(*known->entry);
     }
   }

@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "agent/backup/backup.h"
+#include "agent/backup/bundle_use.h"
 #include "agent/backup/hard_links.h"
 #include "agent/backup/parent.h"
 #include "agent/backup/work_queue.h"
@@ -24,6 +25,7 @@ struct PlannerContext {
   scan::Walker& walker;
   ParentEntries& parent;
   HardLinks& links;
+  Rebundling& rebundling;
   WorkQueue& work;
   base::BoundedQueue<BatchPointer>& assembly;  // its capacity bounds the batches in flight
 };

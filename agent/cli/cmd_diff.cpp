@@ -4,8 +4,8 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/errors.h"
 #include "agent/cli/nodes.h"
-#include "agent/cli/tally.h"
 #include "agent/cli/text.h"
+#include "repo/base/tally.h"
 #include "repo/tree/slice_list.h"
 #include "repo/tree/tree_diff.h"
 
@@ -30,12 +30,13 @@ struct Side {
   std::uint64_t tree_pages = 0;
   std::uint64_t chunks = 0;
   std::uint64_t bytes = 0;
-  Tally named;  // chunks named by changed files, with the bytes named; the other side may have them, too
+  base::Tally
+      named;  // chunks named by changed files, with the bytes named; the other side may have them, too
 
   void count(FileType type) {
     (type == FileType::Regular ? files : type == FileType::Directory ? dirs : others) += 1;
   }
-  void count(const Tally::Row& chunk) {
+  void count(const base::Tally::Row& chunk) {
     chunks += 1;
     bytes += chunk.sum;
   }

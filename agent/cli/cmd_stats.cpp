@@ -8,10 +8,10 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/errors.h"
 #include "agent/cli/nodes.h"
-#include "agent/cli/tally.h"
 #include "agent/cli/text.h"
 #include "crypto/digest.h"
 #include "repo/base/codec.h"
+#include "repo/base/tally.h"
 #include "repo/tree/refs_walk.h"
 #include "repo/tree/slice_list.h"
 
@@ -68,7 +68,7 @@ std::array<std::byte, 12> inode_name(const format::EntryView& entry) {
   return name;
 }
 
-Result<> add_rows(Tally& tally, Totals& totals, bool count_files) {
+Result<> add_rows(base::Tally& tally, Totals& totals, bool count_files) {
   FIRN_TRY(tally.finish());
   while (true) {
     FIRN_LET(const auto row, tally.next());
@@ -101,7 +101,7 @@ Result<Totals> count_files(Context& context, OpenRepository& open,
                            const std::vector<const repo::SnapshotInfo*>& snapshots) {
   Totals totals;
   for (const repo::SnapshotInfo* info : snapshots) {
-    Tally links(open.scratch());  // files with several names count their bytes once
+    base::Tally links(open.scratch());  // files with several names count their bytes once
     FIRN_TRY(for_each_entry(context, open, *info,
                             [&](tree::PageSource&, const format::EntryView& entry) -> Result<> {
                               totals.files += 1;
@@ -122,7 +122,7 @@ Result<Totals> count_files(Context& context, OpenRepository& open,
 /// Each content of a file once over all snapshots.
 Result<Totals> count_contents(Context& context, OpenRepository& open,
                               const std::vector<const repo::SnapshotInfo*>& snapshots) {
-  Tally contents(open.scratch());
+  base::Tally contents(open.scratch());
   for (const repo::SnapshotInfo* info : snapshots) {
     FIRN_TRY(for_each_entry(context, open, *info,
                             [&](tree::PageSource& pages, const format::EntryView& entry) -> Result<> {
@@ -152,10 +152,10 @@ class NeededChunks final : public tree::RefsVisitor {
     return true;
   }
   Result<> chunk(const format::ChunkId& id) override { return ids_.add(id.view()); }
-  Tally& ids() { return ids_; }
+  base::Tally& ids() { return ids_; }
 
  private:
-  Tally ids_;
+  base::Tally ids_;
   std::unordered_set<format::ChunkId> pages_;
   const base::StopFlag& stop_;
 };

@@ -222,5 +222,64 @@ TEST_F(Backup, RestoringOverAnOlderStateChangesOnlyWhatDiffers) {
   EXPECT_THAT(restored->actions, testing::Contains(restore::Action::Deleted));
 }
 
+TEST_F(Backup, FilesOfMostlyDeadBundlesAreBundledAnew) {
+  constexpr unsigned kFiles = 400;
+  const auto name = [](unsigned i) { return "f" + std::to_string(1000 + i); };
+  for (unsigned i = 0; i < kFiles; ++i) {
+    tree_.write(name(i), text_of(5000, i));
+  }
+  Engine engine = open();
+  back_up(engine);
+  for (unsigned i = 0; i < kFiles; ++i) {
+    if (i % 10 != 0) {
+      tree_.write(name(i), text_of(5000, i + kFiles));
+    }
+  }
+  back_up(engine);  // finds that a tenth of each first bundle is left in use
+  const std::uint64_t after_change = last_.data_added;
+  EXPECT_GE(after_change, 9U * kFiles / 10 * 5000);
+  const auto third = back_up(engine);
+  EXPECT_EQ(last_.files_unmodified, kFiles) << "files that are read again for this are no changed files";
+  EXPECT_GE(last_.data_added, 1U * kFiles / 10 * 5000) << "what is left moves into new bundles";
+  EXPECT_LE(last_.data_added, kFiles / 10 * 5000 + 200'000);
+  expect_restores_to(engine, third, tree_.path());
+  back_up(engine);
+  EXPECT_EQ(last_.data_blobs, 0U) << "once is enough";
+}
+
+TEST_F(Backup, BundlingAnewReadsATenthOfARunAtMost) {
+  constexpr unsigned kFiles = 400;
+  const auto name = [](unsigned i) { return "f" + std::to_string(1000 + i); };
+  for (unsigned i = 0; i < kFiles; ++i) {
+    tree_.write(name(i), text_of(5000, i));
+  }
+  Engine engine = open();
+  back_up(engine);
+  for (unsigned i = 0; i < kFiles; ++i) {
+    if (i % 5 > 1) {
+      tree_.write(name(i), text_of(5000, i + kFiles));
+    }
+  }
+  back_up(engine);
+  back_up(engine);
+  EXPECT_GT(last_.data_added, 0U);
+  EXPECT_LE(last_.data_added, kFiles / 10 * 5000 + 200'000) << "two fifths lie in dead bundles";
+}
+
+TEST_F(Backup, ARunThatIsSkippedWhenNothingChangedBundlesNothingAnew) {
+  for (unsigned i = 0; i < 100; ++i) {
+    tree_.write("f" + std::to_string(i), text_of(5000, i));
+  }
+  Engine engine = open();
+  back_up(engine);
+  for (unsigned i = 0; i < 90; ++i) {
+    tree_.write("f" + std::to_string(i), text_of(5000, i + 100));
+  }
+  back_up(engine);
+  backup::BackupOptions options;
+  options.skip_if_unchanged = true;
+  EXPECT_EQ(back_up(engine, options), format::SnapshotId{});
+}
+
 }  // namespace
 }  // namespace firn

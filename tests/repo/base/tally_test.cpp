@@ -1,4 +1,4 @@
-#include "agent/cli/tally.h"
+#include "repo/base/tally.h"
 
 #include <gtest/gtest.h>
 
@@ -7,7 +7,7 @@
 
 #include "repo/base/scratch.h"
 
-namespace firn::cli {
+namespace firn::base {
 namespace {
 
 std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> rows_of(Tally& tally) {
@@ -21,7 +21,7 @@ std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> rows_of(Tally& ta
 }
 
 TEST(Tally, GivesEachNameOnceWithItsLeastNumberAndTheirSum) {
-  base::MemoryScratch scratch;
+  MemoryScratch scratch;
   Tally tally(scratch);
   for (const auto& [name, number] : {std::pair("b", 5u), {"a", 7u}, {"b", 3u}, {"b", 9u}}) {
     ASSERT_TRUE(tally.add(as_bytes(std::string_view(name)), number));
@@ -31,15 +31,16 @@ TEST(Tally, GivesEachNameOnceWithItsLeastNumberAndTheirSum) {
 }
 
 TEST(Tally, OfNothingHasNoRows) {
-  base::MemoryScratch scratch;
+  MemoryScratch scratch;
   Tally tally(scratch);
   EXPECT_TRUE(rows_of(tally).empty());
 }
 
 TEST(Tally, CountsMoreThanItsMemoryHolds) {
-  base::MemoryScratch scratch;
-  Tally tally(scratch);
-  constexpr std::uint64_t kNames = 3 * kTallyMemoryBytes / 40;
+  MemoryScratch scratch;
+  constexpr std::size_t kMemoryBytes = 1 << 20;
+  constexpr std::uint64_t kNames = 3 * kMemoryBytes / 40;
+  Tally tally(scratch, kMemoryBytes);
   for (const std::uint64_t round : {0u, 1u}) {
     for (std::uint64_t i = 0; i < kNames; ++i) {
       ASSERT_TRUE(tally.add(as_bytes(std::to_string(i * 7919 % kNames)), round));
@@ -57,4 +58,4 @@ TEST(Tally, CountsMoreThanItsMemoryHolds) {
 }
 
 }  // namespace
-}  // namespace firn::cli
+}  // namespace firn::base

@@ -1,16 +1,16 @@
-#include "agent/cli/tally.h"
+#include "repo/base/tally.h"
 
 #include <algorithm>
 
 #include "repo/base/check.h"
 #include "repo/base/codec.h"
 
-namespace firn::cli {
+namespace firn::base {
 
 Result<> Tally::add(ByteView name, std::uint64_t number) {
   Bytes record;
   record.reserve(kRecordBytes);
-  base::Writer out(record);
+  Writer out(record);
   FIRN_CHECK(name.size() <= Name{}.size());
   out.bytes(name);
   record.resize(Name{}.size());
@@ -27,7 +27,7 @@ Result<> Tally::read() {
   ahead_.reset();
   FIRN_LET(const ByteView record, sorter_.next());
   if (!record.empty()) {
-    base::Reader in(record);
+    Reader in(record);
     const ByteView name = in.bytes(Name{}.size());
     ahead_.emplace();
     std::copy(name.begin(), name.end(), ahead_->name.begin());
@@ -50,4 +50,4 @@ Result<std::optional<Tally::Row>> Tally::next() {
   return row;
 }
 
-}  // namespace firn::cli
+}  // namespace firn::base

@@ -1,6 +1,6 @@
 // Counts names that are too many for memory: what was added, name by name, in order.
 //
-// Memory: kTallyMemoryBytes for each tally, whatever is added; the rest lies in scratch space. Threads: one
+// Memory: as much as the tally is given, whatever is added; the rest lies in scratch space. Threads: one
 // caller at a time.
 #pragma once
 
@@ -10,9 +10,7 @@
 
 #include "repo/base/record_sorter.h"
 
-namespace firn::cli {
-
-inline constexpr std::size_t kTallyMemoryBytes = 8 << 20;
+namespace firn::base {
 
 class Tally {
  public:
@@ -23,7 +21,8 @@ class Tally {
     std::uint64_t sum = 0;
   };
 
-  explicit Tally(base::Scratch& scratch) : sorter_(scratch, kRecordBytes, kTallyMemoryBytes) {}
+  explicit Tally(Scratch& scratch, std::size_t memory_bytes = 8 << 20)
+      : sorter_(scratch, kRecordBytes, memory_bytes) {}
 
   /// A name shorter than 32 bytes is filled up with zeros. Errors: Exhausted (scratch space).
   Result<> add(ByteView name, std::uint64_t number = 0);
@@ -36,8 +35,8 @@ class Tally {
   static constexpr std::size_t kRecordBytes = 32 + 8;
   Result<> read();
 
-  base::RecordSorter sorter_;
+  RecordSorter sorter_;
   std::optional<Row> ahead_;  // the next record, on its own
 };
 
-}  // namespace firn::cli
+}  // namespace firn::base
