@@ -67,7 +67,7 @@ void Pace::leave(const Report& report) {
 }
 
 void Pace::cut(State& state, SteadyTime now) const {
-  if (state.last_cut.since_origin.count() != 0 && now - state.last_cut < kCutEvery) {
+  if (state.last_cut && now - *state.last_cut < kCutEvery) {
     return;
   }
   state.last_cut = now;

@@ -11,6 +11,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 
 #include "repo/base/executor.h"
 #include "repo/base/monitor.h"
@@ -52,7 +53,7 @@ class Pace {
     double rate_before = 0;   // bytes a second with `limit_before`
     double limit_before = 0;  // 0: the present limit is not on trial
     int rounds_to_hold = 0;
-    base::SteadyTime last_cut;
+    std::optional<base::SteadyTime> last_cut;
   };
 
   void end_round(State& state, base::SteadyTime now);
