@@ -36,7 +36,8 @@ Result<SparseBundles> parse_sparse_bundles(ByteView bytes) {
   const std::uint8_t version = in.u8();
   list.budget_bytes = in.u64();
   const std::uint32_t count = in.u32();
-  if (version == kVersion && count <= kSparseBundlesMax && in.remaining() == count * format::ChunkId::kBytes) {
+  if (version == kVersion && count <= kSparseBundlesMax &&
+      in.remaining() == count * format::ChunkId::kBytes) {
     list.bundles.resize(count);
     for (format::ChunkId& id : list.bundles) {
       const ByteView from = in.bytes(format::ChunkId::kBytes);
