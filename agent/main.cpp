@@ -14,7 +14,9 @@
 
 #include "agent/cli/cli.h"
 #include "agent/restore/linux_target_fs.h"
+#include "agent/scan/filter.h"
 #include "agent/scan/linux_source_fs.h"
+#include "agent/service/agent.h"
 #include "repo/base/clock.h"
 #include "repo/base/executor.h"
 #include "repo/base/rng.h"
@@ -59,6 +61,37 @@ void set_up_allocator() {
   ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
+firn::Result<> run_agent(const firn::cli::AgentSettings& settings, const firn::cli::World& world) {
+  constexpr unsigned kJobsDefault = 2;
+  firn::service::AgentOptions options{
+      .node = settings.node,
+      .ns = settings.ns,
+      .kubeconfig = settings.kubeconfig,
+      .places = {.kubelet_root = settings.kubelet_root,
+                 .host_root = settings.host_root,
+                 .host_paths_allowed = settings.host_paths_allowed},
+      .state_dir = settings.state_dir,
+      .key_dir = settings.key_dir,
+      .metrics_listen = settings.metrics_listen,
+      .cluster = settings.cluster,
+      .backups = settings.serve != "restores",
+      .restores = settings.serve != "backups",
+      .jobs = static_cast<unsigned>(settings.jobs.value_or(kJobsDefault)),
+      .memory_bytes = std::nullopt,
+  };
+  if (settings.memory) {
+    FIRN_LET(options.memory_bytes, firn::in("--memory", firn::scan::parse_size_bytes(*settings.memory)));
+  }
+  return firn::service::run_agent(options, {.executor = world.executor,
+                                            .rng = world.rng,
+                                            .clock = world.clock,
+                                            .stop = world.stop,
+                                            .source = world.source,
+                                            .target = world.target,
+                                            .variable = world.variable,
+                                            .out_fd = world.out_fd});
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -86,5 +119,7 @@ int main(int argc, char** argv) {
         return value == nullptr ? std::nullopt : std::optional<std::string>(value);
       },
   };
-  return firn::cli::run(std::vector<std::string>(argv, argv + argc), world);
+  return firn::cli::run(
+      std::vector<std::string>(argv, argv + argc), world,
+      [&world](const firn::cli::AgentSettings& settings) { return run_agent(settings, world); });
 }

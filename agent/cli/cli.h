@@ -8,11 +8,12 @@
 #include <string>
 #include <vector>
 
+#include "agent/cli/agent_command.h"
 #include "agent/cli/world.h"
 
 namespace firn::cli {
 
-/// `argv` with the program's name first.
-int run(const std::vector<std::string>& argv, World& world);
+/// `argv` with the program's name first. Without `run_agent` the command `agent` says that it is not here.
+int run(const std::vector<std::string>& argv, World& world, RunAgent run_agent = {});
 
 }  // namespace firn::cli

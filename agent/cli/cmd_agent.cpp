@@ -1,0 +1,76 @@
+// firn agent: the flags of the node's daemon. What it does is in agent/service.
+#include <memory>
+
+#include "agent/cli/agent_command.h"
+#include "agent/cli/context.h"
+
+namespace firn::cli {
+namespace {
+
+Result<int> run_agent_command(Context& context, AgentSettings settings, const RunAgent& run) {
+  const auto fall_back = [&](std::string& value, const char* name) {
+    if (value.empty()) {
+      value = context.world.variable(name).value_or("");
+    }
+  };
+  fall_back(settings.node, "NODE_NAME");
+  fall_back(settings.ns, "POD_NAMESPACE");
+  settings.memory = context.globals.memory;
+  if (!run) {
+    return fail(ErrorCode::Unsupported, "this program has no agent");
+  }
+  FIRN_TRY(run(settings));
+  return 0;
+}
+
+}  // namespace
+
+void add_agent(CommandSet& set, RunAgent run) {
+  auto o = std::make_shared<AgentSettings>();
+  Command command{
+      .name = "agent",
+      .summary = "Serve a Kubernetes node's backup and restore requests",
+      .text =
+          "Runs on each node, in a pod of a DaemonSet. Serves the PodVolumeBackup and PodVolumeRestore "
+          "requests whose nodeName is this node, writes how they go into their status, and answers /metrics, "
+          "/healthz and /readyz. Logs are JSON lines on standard output. docs/OPERATING.md says how to "
+          "install "
+          "it.",
+      .examples = {{"firn agent --node-name node-1 --serve backups", ""}},
+      .flags = {},
+      .arguments = {},
+      .run = [o, run = std::move(run)](Context& context) { return run_agent_command(context, *o, run); }};
+  const auto text = [&](const char* names, std::string& target, const char* value, const char* help) {
+    command.flag({.names = names, .value = value, .help = help, .choices = {}, .target = &target});
+  };
+  text("--node-name", o->node, "NAME", "The node it serves; without it, the variable NODE_NAME");
+  text("--namespace", o->ns, "NAME",
+       "Where its Repository objects are; without it, POD_NAMESPACE or the pod's own");
+  text("--kubeconfig", o->kubeconfig, "FILE", "How to reach the API server from outside of a pod");
+  text("--kubelet-root", o->kubelet_root, "DIR", "The kubelet's root directory, as mounted here");
+  text("--host-root", o->host_root, "DIR", "Below which the paths of hostPath volumes are mounted here");
+  command.flag({.names = "--allow-host-path",
+                .value = "DIR",
+                .help = "hostPath volumes below this directory may be backed up and restored; repeatable",
+                .choices = {},
+                .target = &o->host_paths_allowed});
+  text("--state-dir", o->state_dir, "DIR", "For its caches; may be lost at any time");
+  text("--key-dir", o->key_dir, "DIR", "Has NAME.key or NAME.password for each Repository");
+  text("--metrics-listen", o->metrics_listen, "ADDR:PORT",
+       "Where /metrics, /healthz and /readyz are answered");
+  text("--cluster-id", o->cluster, "ID",
+       "What the cluster is called in snapshots; without it, kube-system's uid");
+  command.flag({.names = "--serve",
+                .value = "WHAT",
+                .help = "Which requests it serves",
+                .choices = {"all", "backups", "restores"},
+                .target = &o->serve});
+  command.flag({.names = "--jobs",
+                .value = "N",
+                .help = "Requests worked on at once (2)",
+                .choices = {},
+                .target = &o->jobs});
+  set.add(std::move(command));
+}
+
+}  // namespace firn::cli
