@@ -5,6 +5,7 @@
 
 #include "repo/store/local_store.h"
 #include "repo/store/retry_store.h"
+#include "repo/store/s3/credential_chain.h"
 #include "repo/store/s3/s3_store.h"
 
 namespace firn::store {
@@ -34,13 +35,19 @@ Result<std::unique_ptr<ObjectStore>> open_s3(const Location& location, const Sto
       FIRN_TRY(s3::set_endpoint(settings.place, *url));
     }
   }
-  for (const char* name : {"AWS_REGION", "AWS_DEFAULT_REGION"}) {
-    if (const auto region = variables(name); region && settings.first_region.empty()) {
-      settings.first_region = *region;
-    }
-  }
+  const s3::ChainOptions who{.profile = settings.options.profile,
+                             .instance_metadata = settings.options.instance_metadata,
+                             .region = settings.options.region};
+  const s3::ChainSeams chain{
+      .variables = variables,
+      .executor = seams.executor,
+      .stop = seams.stop,
+      .open_http = [options, &executor = seams.executor, stop = seams.stop](bool use_proxy) {
+        return s3::HttpClient::open(executor, stop, {.ca_file = options.ca_file, .use_proxy = use_proxy});
+      }};
+  FIRN_LET(settings.first_region, s3::configured_region(who, chain));
   if (!settings.first_region.empty() && !s3::is_region(settings.first_region)) {
-    return fail(ErrorCode::Invalid, "AWS_REGION or AWS_DEFAULT_REGION is not the name of a region");
+    return fail(ErrorCode::Invalid, "the region of the environment or the profile is not the name of one");
   }
   FIRN_LET(auto http,
            s3::HttpClient::open(seams.executor, seams.stop,
@@ -50,7 +57,7 @@ Result<std::unique_ptr<ObjectStore>> open_s3(const Location& location, const Sto
                                  .upload_bytes_per_second_max = options.upload_bytes_per_second_max,
                                  .download_bytes_per_second_max = options.download_bytes_per_second_max,
                                  .stuck_timeout = options.stuck_request_timeout}));
-  FIRN_LET(auto credentials, s3::environment_credentials(variables));
+  FIRN_LET(auto credentials, s3::credential_chain(who, chain));
   return std::make_unique<s3::S3Store>(std::move(settings), std::move(http), std::move(credentials),
                                        seams.executor, seams.stop);
 }

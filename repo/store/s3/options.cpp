@@ -82,9 +82,19 @@ Result<> parse_option(Options& options, std::string_view name, std::string_view 
     options.object_lock_time = std::chrono::hours(24) * days;
     return {};
   }
-  return invalid(name,
-                 "unknown; known are s3.region, s3.path-style, s3.dual-stack, s3.connections, "
-                 "s3.storage-class, s3.sse, s3.sse-kms-key-id, s3.object-lock-mode and s3.object-lock-days");
+  if (key == "profile") {
+    options.profile = value;
+    return value.empty() ? invalid(name, "write a profile's name") : Result<>();
+  }
+  if (key == "instance-metadata") {
+    FIRN_LET(options.instance_metadata, parse_bool(name, value));
+    return {};
+  }
+  return invalid(
+      name,
+      "unknown; known are s3.region, s3.path-style, s3.dual-stack, s3.connections, "
+      "s3.storage-class, s3.sse, s3.sse-kms-key-id, s3.object-lock-mode, s3.object-lock-days, s3.profile and "
+      "s3.instance-metadata");
 }
 
 }  // namespace

@@ -22,6 +22,8 @@ struct Options {
   std::string sse_kms_key_id;              // s3.sse-kms-key-id
   std::string object_lock_mode;            // s3.object-lock-mode: GOVERNANCE or COMPLIANCE
   std::chrono::hours object_lock_time{0};  // s3.object-lock-days
+  std::string profile;                     // s3.profile, of the shared files; empty = as the environment says
+  bool instance_metadata = false;          // s3.instance-metadata: ask the instance for credentials
 };
 
 using OptionTexts = std::map<std::string, std::string, std::less<>>;

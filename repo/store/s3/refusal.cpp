@@ -120,7 +120,7 @@ std::optional<Refusal> refusal_of_code(const HttpResponse& response, const Serve
     refusal.credentials_refused = true;
     return refusal;
   }
-  if (code == "InvalidAccessKeyId" || code == "InvalidClientTokenId") {
+  if (code == "InvalidAccessKeyId" || code == "InvalidClientTokenId" || code == "XAdminUserNotFound") {
     Refusal refusal = denied(asked.host + " does not know the access key " + asked.access_key_id + " (from " +
                              asked.key_from + "): check it, and that it is a key of this server");
     refusal.credentials_refused = true;
