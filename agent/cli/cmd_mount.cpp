@@ -64,9 +64,10 @@ void add_mount(CommandSet& set) {
           "which goes with permission checks only. A path template has %i and %I for the short and the whole "
           "id, %T for the time, %h host, %u user, %t tag, %p path, %n namespace, %P pod and volume claim, %v "
           "volume. A time template shows how 2006-01-02 15:04:05 is to be written.",
-      .examples = {{"firn mount /mnt/snapshots", ""},
-                   {"firn mount --path-template '%h/%T' --time-template 2006-01-02_15-04 /mnt/snapshots", ""},
-                   {"cp -a /mnt/snapshots/hosts/web1/latest/etc/nginx /tmp/", "In another terminal."}},
+      .examples = {{"firn mount /mnt/snapshots",
+                    "In another terminal: ls /mnt/snapshots/hosts/web1/latest/etc"},
+                   {"firn mount --path-template '%h/%T' --time-template 2006-01-02_15-04 /mnt/snapshots",
+                    ""}},
       .flags = filter_flags(options->filter),
       .arguments = {},
       .run = [options](Context& context) { return run_mount(context, *options); }};
