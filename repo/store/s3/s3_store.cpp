@@ -408,7 +408,8 @@ S3Store::Answer S3Store::list_request(std::string_view prefix, std::string_view 
 Result<ListPage> S3Store::list(std::string_view prefix, std::string_view after, std::uint32_t count_max) {
   const std::string& base = settings_.place.prefix;
   const std::string key_prefix = key_of(prefix);
-  std::string key_after = after > prefix ? key_of(after) : std::string();
+  // An object may be called like the prefix itself, so that the two may be equal.
+  std::string key_after = after.empty() || after < prefix ? std::string() : key_of(after);
   const std::string shown = "list " + std::string(prefix) + " in " + describe();
   while (true) {
     Answer answer = list_request(prefix, key_after, count_max);

@@ -343,6 +343,22 @@ TEST_F(S3StoreTest, ListsPastKeysThatAreNotItsOwn) {
   EXPECT_FALSE(page->last);
 }
 
+TEST_F(S3StoreTest, ListsAfterTheObjectThatIsCalledLikeThePrefix) {
+  LoopbackServer server([](const ServedRequest& request) {
+    return reply(200, request.has("start-after=p%2Fq%2Fsessions%2Fab HTTP")
+                          ? listing({"p/q/sessions/ab.end"}, false)
+                          : listing({"p/q/sessions/ab"}, true));
+  });
+  const auto store = store_of(server);
+  for (const auto& [after, name] : {std::pair("", "sessions/ab"), std::pair("a", "sessions/ab"),
+                                    std::pair("sessions/ab", "sessions/ab.end")}) {
+    const auto page = store->list("sessions/ab", after, 1);
+    ASSERT_TRUE(page.has_value()) << page.error().message;
+    ASSERT_EQ(page->objects.size(), 1U);
+    EXPECT_EQ(page->objects[0].name.str(), name);
+  }
+}
+
 TEST_F(S3StoreTest, TakesNoListingForAnswerButTheOneThatItAskedFor) {
   struct Case {
     const char* what;
