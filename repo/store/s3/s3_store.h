@@ -47,7 +47,7 @@ class S3Store final : public ObjectStore {
   Result<std::uint64_t> head(const ObjectName& name) override;
   Result<ListPage> list(std::string_view prefix, std::string_view after, std::uint32_t count_max) override;
   Outcome remove(const ObjectName& name) override;
-  /// The Date header of the answer to a LIST.
+  /// The Date header of the answer to a LIST: whole seconds, which some servers make once a second.
   Result<base::WallTime> now() override;
   std::string describe() const override { return settings_.place.describe; }
   unsigned parallel_requests() const override { return settings_.options.connections; }
