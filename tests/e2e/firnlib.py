@@ -7,6 +7,7 @@ processes), everything runs with a time limit. Random data comes from seeds that
 """
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import pathlib
@@ -146,16 +147,74 @@ class Repository:
         return sum(path.stat().st_size for path in self.objects(folder))
 
 
+class S3Repository(Repository):
+    """A repository in a bucket of its own on a real server (tests/servers); endpoint: another way to that server."""
+
+    def __init__(self, folder, server, endpoint=None, password="correct horse"):
+        super().__init__(folder, password)
+        self.server = server
+        self.bucket = server.new_bucket()
+        self.path = server.location(self.bucket, "repository", endpoint)
+
+    def through(self, endpoint):
+        """The same repository, password and cache, by way of another endpoint (a proxy)."""
+        other = object.__new__(S3Repository)
+        other.__dict__.update(self.__dict__)
+        other.path = self.server.location(self.bucket, "repository", endpoint)
+        return other
+
+    def env(self, **more):
+        return super().env(**{**self.server.env(), **more})
+
+    def sizes(self, folder=""):
+        """name → bytes of the stored objects below a folder."""
+        return self.server.client().objects(self.bucket, f"repository/{folder}")
+
+    def objects(self, folder=""):
+        return sorted(self.sizes(folder))
+
+    def size_bytes(self, folder=""):
+        return sum(self.sizes(folder).values())
+
+
+def s3servers():
+    """The module that starts servers, loaded by those who need one."""
+    folder = str(ROOT / "tests/servers")
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return importlib.import_module("s3servers")
+
+
+def shared_server(kind):
+    """The server of this kind that this program's cases share. Skips the case where it cannot run."""
+    servers = s3servers()
+    try:
+        return servers.shared(kind)
+    except servers.Unavailable as reason:
+        raise unittest.SkipTest(f"{kind}: {reason}") from reason
+
+
+def on_every_store(case):
+    """Makes further classes of a TestCase that do the same on each real server; quickly, on one of them."""
+    if not IS_STAND_IN:
+        for kind in ("versitygw",) if LEVEL == "quick" else ("rgw", "versitygw"):
+            name = f"{case.__name__}On{kind.capitalize()}"
+            setattr(sys.modules[case.__module__], name, type(name, (case,), {"store": kind, "__module__": case.__module__}))
+    return case
+
+
 class TestCase(unittest.TestCase):
-    """Gives each case a folder of its own that is removed afterwards, and a repository in it."""
+    """Gives each case a folder of its own that is removed afterwards, and a repository in it or on a server."""
 
     longMessage = True
     maxDiff = None
+    store = "local"
 
     def setUp(self):
         self.temp = pathlib.Path(tempfile.mkdtemp(prefix="firn-case-"))
         self.addCleanup(remove_tree, self.temp)
-        self.repo = Repository(self.temp / "store")
+        self.repo = (Repository(self.temp / "store") if self.store == "local"
+                     else S3Repository(self.temp / "store", shared_server(self.store)))
         self.source = self.temp / "source"
         self.source.mkdir()
 

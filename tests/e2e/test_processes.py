@@ -11,6 +11,7 @@ import firnlib
 from firnlib import MIB
 
 
+@firnlib.on_every_store
 class Together(firnlib.TestCase):
     def test_backups_at_once_all_succeed_and_share_what_they_can(self):
         self.repo.init()
@@ -55,6 +56,8 @@ class Together(firnlib.TestCase):
         self.repo.check("--read-data")
         self.assert_restores_exactly()
 
+
+class Caches(firnlib.TestCase):
     def test_a_lost_cache_is_made_again(self):
         firnlib.mixed_tree(self.source, seed=33)
         self.repo.init().backup(self.source)

@@ -6,6 +6,7 @@ import firnlib
 from firnlib import MIB
 
 
+@firnlib.on_every_store
 class ThinPath(firnlib.TestCase):
     def test_a_restored_tree_is_its_source(self):
         firnlib.mixed_tree(self.source, seed=1)

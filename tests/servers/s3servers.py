@@ -160,9 +160,9 @@ class Server:
 
     region = "us-east-1"
     access_key = "firn"
-    secret_key = "firn-secret"
 
-    def __init__(self, tls=None):
+    def __init__(self, tls=None, secret_key="firn-secret"):
+        self.secret_key = secret_key
         # A short path: Ceph's admin sockets hold at most 107 bytes.
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="s3-"))
         self.tls = tls
@@ -202,8 +202,8 @@ class Server:
 class Versitygw(Server):
     kind = "versitygw"
 
-    def __init__(self, tls=None):
-        super().__init__(tls)
+    def __init__(self, tls=None, **options):
+        super().__init__(tls, **options)
         self.process = None
         self.program = versitygw_program()
         (self.folder / "data").mkdir()
@@ -215,7 +215,7 @@ class Versitygw(Server):
         secure = ["--cert", self.tls[0], "--key", self.tls[1]] if self.tls else []
         # The attributes lie beside the data, because not every /tmp has user attributes.
         command = [self.program, "--access", self.access_key, "--secret", self.secret_key, "--region", self.region,
-                   "--port", f"127.0.0.1:{self.port}", "--quiet", *secure, "posix",
+                   "--port", f"127.0.0.1:{self.port}", "--quiet", "--keep-alive", *secure, "posix",
                    "--sidecar", self.folder / "sidecar", self.folder / "data"]
         log_path = self.folder / "log"
         with open(log_path, "ab") as log:
