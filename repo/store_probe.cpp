@@ -19,6 +19,7 @@ using store::Outcome;
 constexpr std::size_t kObjectBytes = 70'003;
 constexpr std::size_t kSmallBytes = 41;
 constexpr int kReplacements = 4;
+constexpr int kReadsMax = 12;  // beside the replacements
 
 /// An answer, or the reason to stop testing: silence and interruption prove nothing about the store.
 bool ends_testing(const Error& error) {
@@ -234,14 +235,14 @@ class Probe {
     std::atomic<bool> mixed{false};
     base::TaskGroup group(services_.executor);
     group.spawn("probe reader", [&]() -> Result<> {
-      do {
+      for (int reads = 0; reads < kReadsMax && !ended; ++reads) {
         FIRN_LET(const Bytes seen, store_.get(second_, kObjectBytes));
         if (std::none_of(versions.begin(), versions.end(),
                          [&](const Bytes& one) { return equal(one, seen); })) {
           mixed = true;
         }
         services_.executor.yield();
-      } while (!ended);
+      }
       return {};
     });
     auto replaced = replace_with(versions);

@@ -55,13 +55,13 @@ class Requests(s3lib.TestCase):
     def test_a_backup_without_a_change(self):
         self.one_mebibyte()
         self.repo.init().backup(self.source)
-        self.counted("backup", self.source, most=13)
+        self.counted("backup", self.source, most=16)
 
     def test_a_backup_of_a_small_change(self):
         self.one_mebibyte()
         self.repo.init().backup(self.source)
         firnlib.write(self.source / "file 3", b"changed")
-        self.counted("backup", self.source, most=16)
+        self.counted("backup", self.source, most=18)
 
     def test_reading_commands(self):
         self.one_mebibyte()

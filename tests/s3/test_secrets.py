@@ -76,8 +76,16 @@ class Secrets(s3lib.TestCase):
 
     @firnlib.needs_root
     def test_in_no_memory_that_is_not_locked_away(self):
-        """What lies in the process's memory lies in pages that cores and swap leave out."""
+        """What lies in the process's memory lies in pages that cores and swap leave out.
+
+        The key comes from a file here: where the environment holds it, the kernel put a copy on the stack.
+        """
         self.repo.init()
+        profile = firnlib.write(self.temp / "credentials",
+                                f"[default]\naws_access_key_id = firn\naws_secret_access_key = {SECRET}\n", 0o600)
+        env = {key: value for key, value in self.repo.env().items() if not key.startswith("AWS_")}
+        env |= {"AWS_SHARED_CREDENTIALS_FILE": str(profile), "AWS_CONFIG_FILE": "/nonexistent/config"}
+        self.repo.env = lambda **more: {**env, **more}
         process = self.running_backup()
         try:
             loose = loose_pages_with(process.pid, SECRET.encode())

@@ -1,5 +1,6 @@
 """What is wrong with a bucket, a key, a clock or a certificate is said in one sentence that says what to do."""
 import contextlib
+import os
 import shutil
 import unittest
 
@@ -99,12 +100,16 @@ class Quota(s3lib.TestCase):
     kind = "rgw"
 
     def test_a_full_quota_is_told_and_with_more_room_the_backup_works(self):
-        server = self.server
+        server, client = self.server, self.server.client()
         self.repo.init()
-        firnlib.write_random(self.source / "large", 71, 48 << 20)
-        server.set_user_quota(24 << 20)
+        firnlib.mixed_tree(self.source, seed=71)
+        filler = server.new_bucket()
         with contextlib.ExitStack() as cleanup:
             cleanup.callback(server.set_user_quota, None)
+            server.set_user_quota(1 << 20)
+            # The gateway counts what is stored some moments later.
+            firnlib.wait_until(lambda: client.request("PUT", f"/{filler}/{os.urandom(4).hex()}", body=bytes(600_000),
+                                                      wanted=None)[0] == 403, "the quota to take effect")
             done = self.repo.run("backup", self.source, code=None, timeout_s=240)
             self.assertEqual(done.code, 1, str(done))
             self.assertIn("quota", s3lib.spelled(done).lower())
