@@ -107,6 +107,7 @@ void add_commands(CommandSet& set) {
   add_dump(set);
   add_mount(set);
   add_forget(set);
+  add_prune(set);
   add_check(set);
   add_stats(set);
   add_key(set);

@@ -7,6 +7,7 @@
 #include "agent/cli/commands.h"
 #include "agent/cli/errors.h"
 #include "agent/cli/open.h"
+#include "agent/cli/pruning.h"
 #include "agent/cli/snapshot_filter.h"
 #include "agent/cli/text.h"
 #include "agent/retention/policy.h"
@@ -26,6 +27,8 @@ struct ForgetCommand {
   bool dry_run = false;
   bool unsafe_remove_all = false;
   bool compact = false;
+  bool prune = false;
+  PruneFlags prune_flags;
   std::vector<std::string> ids;
 };
 
@@ -204,10 +207,22 @@ void tell_plan(Output& out, const ForgetCommand& command, const std::vector<Grou
   }
 }
 
+/// `code` is what forgetting ended with; it stands unless pruning fails.
+Result<int> prune_after(Context& context, OpenRepository& open, const ForgetCommand& command,
+                        const std::vector<format::SnapshotName>& doomed, int code) {
+  PruneRequest request{.flags = command.prune_flags, .dry_run = command.dry_run, .as_if_forgotten = {}};
+  for (const format::SnapshotName& name : doomed) {
+    request.as_if_forgotten.insert(format::snapshot_id(name));
+  }
+  FIRN_LET(const int pruned, prune_repository(context, open, request));
+  return pruned == kExitOk ? code : pruned;
+}
+
 Result<int> run_forget(Context& context, const ForgetCommand& command) {
   Output& out = context.out;
   FIRN_LET(const GroupBy by, parse_group_by(command.group_by));
   FIRN_LET(const retention::Policy policy, policy_of(command));
+  FIRN_TRY(check(command.prune_flags));
   const SnapshotFilter& filter = command.filter;
   const bool filtered = !filter.hosts.empty() || !filter.tags.empty() || !filter.paths.empty();
   if (command.unsafe_remove_all && policy.empty() && !filtered) {
@@ -248,7 +263,7 @@ Result<int> run_forget(Context& context, const ForgetCommand& command) {
   int code = list->problems.empty() ? kExitOk : kExitFailed;
   if (command.dry_run) {
     out.note("dry run: " + snapshots_text(doomed.size()) + " would be forgotten");
-    return code;
+    return command.prune ? prune_after(context, *open, command, doomed, code) : Result<int>(code);
   }
   FIRN_LET(const repo::ForgetReport report, repo::forget_snapshots(open->repository(), doomed));
   for (const auto& kept : report.kept) {
@@ -257,9 +272,10 @@ Result<int> run_forget(Context& context, const ForgetCommand& command) {
     code = kExitSourceUnreadable;
   }
   if (!doomed.empty()) {
-    out.note(snapshots_text(report.forgotten) + " forgotten; 'firn prune' frees what nobody else needs");
+    out.note(snapshots_text(report.forgotten) + " forgotten" +
+             (command.prune ? "" : "; 'firn prune' frees what nobody else needs"));
   }
-  return code;
+  return command.prune ? prune_after(context, *open, command, doomed, code) : Result<int>(code);
 }
 
 }  // namespace
@@ -326,6 +342,14 @@ void add_forget(CommandSet& set) {
                     "one group",
                 .choices = {},
                 .target = &options->group_by});
+  command.flag({.names = "--prune",
+                .value = "",
+                .help = "Free what nobody needs afterwards, as 'firn prune' does",
+                .choices = {},
+                .target = &options->prune});
+  for (Flag& flag : prune_flags(options->prune_flags)) {
+    command.flag(std::move(flag));
+  }
   command.flag({.names = "-n,--dry-run",
                 .value = "",
                 .help = "Say what would be removed, and remove nothing",

@@ -19,6 +19,7 @@ void add_key(CommandSet& set);
 void add_list(CommandSet& set);
 void add_ls(CommandSet& set);
 void add_mount(CommandSet& set);
+void add_prune(CommandSet& set);
 void add_restore(CommandSet& set);
 void add_snapshots(CommandSet& set);
 void add_stats(CommandSet& set);

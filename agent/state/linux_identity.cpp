@@ -26,22 +26,21 @@ Id read_id(const char* path) {
   return Id::parse(digits).value_or(Id{});
 }
 
-/// Field 22 of /proc/self/stat. The name in field 2 may hold anything, so fields are counted behind its ')'.
-std::uint64_t process_start_ticks() {
-  auto text = base::read_file("/proc/self/stat", 4096);
-  if (!text) {
-    return 0;
-  }
-  std::string_view fields = as_text(*text);
+/// Field 22 of /proc/<pid>/stat. The name in field 2 may hold anything, so fields are counted behind its ')'.
+Result<std::uint64_t> start_ticks(const std::string& process) {
+  const std::string path = "/proc/" + process + "/stat";
+  FIRN_LET(const Bytes text, base::read_file(path, 4096));
+  std::string_view fields = as_text(text);
+  const auto malformed = [&] { return fail(ErrorCode::Corrupt, path + ": has another form than expected"); };
   const auto after_name = fields.rfind(')');
   if (after_name == std::string_view::npos) {
-    return 0;
+    return malformed();
   }
   fields.remove_prefix(after_name + 1);
   for (int field = 3; field < 22; ++field) {
     const auto space = fields.find(' ', 1);
     if (space == std::string_view::npos) {
-      return 0;
+      return malformed();
     }
     fields.remove_prefix(space);
   }
@@ -61,13 +60,22 @@ repo::ProcessIdentity process_identity(std::string node_name) {
     identity.pid_namespace = space.st_ino;
   }
   identity.pid = static_cast<std::uint32_t>(::getpid());
-  identity.process_start = process_start_ticks();
+  identity.process_start = start_ticks("self").value_or(0);
   struct utsname names {};
   if (::uname(&names) == 0) {
     identity.host = names.nodename;
   }
   identity.node = std::move(node_name);
   return identity;
+}
+
+bool process_is_gone(std::uint32_t pid, std::uint64_t start) {
+  const auto self = start_ticks("self");
+  if (!self || *self == 0 || start == 0) {
+    return false;
+  }
+  const auto found = start_ticks(std::to_string(pid));
+  return found ? *found != start : found.error().code == ErrorCode::NotFound;
 }
 
 }  // namespace firn::state

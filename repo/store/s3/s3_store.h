@@ -50,6 +50,8 @@ class S3Store final : public ObjectStore {
   /// The Date header of the answer to a LIST: whole seconds, which some servers make once a second.
   Result<base::WallTime> now() override;
   std::string describe() const override { return settings_.place.describe; }
+  /// A reader in a distant region finds out late that its index is old.
+  std::chrono::seconds deletion_delay() const override { return std::chrono::hours(24); }
   unsigned parallel_requests() const override { return settings_.options.connections; }
 
  private:
