@@ -150,7 +150,11 @@ Result<SessionList> list_sessions(const Repository& repository, ObjectCache& cac
       OpenSession open{.marker = std::nullopt, .last_sign = found.last_sign};
       if (read_marker(repository, id, open.marker) != MarkerIs::Forged) {
         sessions.open.emplace(id, std::move(open));
+      } else {
+        sessions.leftover.insert(id);
       }
+    } else {
+      sessions.leftover.insert(id);
     }
   }
   return sessions;

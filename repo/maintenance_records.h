@@ -58,6 +58,8 @@ struct OpenSession {
 struct SessionList {
   std::map<format::SessionId, OpenSession> open;  // neither ended nor forged
   std::set<format::SessionId> ended;              // by an .end of its own
+  /// Forged, or what is left of a session whose marker is gone: nobody stands behind it.
+  std::set<format::SessionId> leftover;
   /// Every object under sessions/ by its session, in the order in which they may be removed.
   std::map<format::SessionId, std::vector<format::ObjectName>> objects;
 };

@@ -117,11 +117,7 @@ Result<> MaintenanceRun::open_session() {
     report_.problems.push_back(line + ": run 'firn repair index'");
   }
   reader_ = std::make_unique<ChunkReader>(parts_.repository, parts_.index, parts_.cache, kReaderWindowBytes);
-  FIRN_TRY(parts_.state.remove(kSeenName));
-  FIRN_LET(seen_, parts_.state.open(kSeenName, {.size_bytes_max = kSeenBytesMax, .durable = false}));
-  marker_ = std::make_unique<Marker>(parts_.repository.services().scratch, *seen_, *reader_,
-                                     parts_.options.memory_bytes / 4, parts_.stop);
-  return {};
+  return begin_marking();
 }
 
 bool MaintenanceRun::is_own(const SessionId& session) const { return session == session_->id(); }
@@ -155,28 +151,61 @@ Result<> MaintenanceRun::list_live_snapshots() {
   return {};
 }
 
+/// A marker that has seen nothing.
+Result<> MaintenanceRun::begin_marking() {
+  marker_.reset();
+  seen_.reset();
+  FIRN_TRY(parts_.state.remove(kSeenName));
+  FIRN_LET(seen_, parts_.state.open(kSeenName, {.size_bytes_max = kSeenBytesMax, .durable = false}));
+  marker_ = std::make_unique<Marker>(parts_.repository.services().scratch, *seen_, *reader_,
+                                     parts_.options.memory_bytes / 4, parts_.stop);
+  return {};
+}
+
+bool MaintenanceRun::is_dead(const SnapshotInfo& snapshot) const {
+  return records_.view.forgotten.contains(snapshot.id) || records_.view.is_void(snapshot.snapshot.name);
+}
+
 Result<> MaintenanceRun::mark_snapshots() {
   parts_.progress.phase = "marking";
   parts_.progress.done = 0;
   parts_.progress.total = snapshots_.snapshots.size();
-  for (const SnapshotInfo& snapshot : snapshots_.snapshots) {
-    auto marked = marker_->mark(snapshot);
-    if (!marked &&
-        (marked.error().code == ErrorCode::Corrupt || marked.error().code == ErrorCode::NotFound)) {
+  std::vector<SnapshotInfo>& snapshots = snapshots_.snapshots;
+  for (std::size_t at = 0; at < snapshots.size();) {
+    auto marked = marker_->mark(snapshots[at]);
+    if (marked) {
+      at += 1;
+      parts_.progress.done += 1;
+      continue;
+    }
+    if (marked.error().code != ErrorCode::Corrupt && marked.error().code != ErrorCode::NotFound) {
+      return marked;
+    }
+    // Forgotten since it was listed, and pruned by another run? The marker has been to pages whose children
+    // it did not see, so it begins anew.
+    FIRN_LET(records_.view, load_maintenance(parts_.repository, parts_.cache));
+    if (!is_dead(snapshots[at])) {
       report_.problems.push_back(std::move(marked).error().message +
                                  "; nothing was dropped: run 'firn repair index', or forget this snapshot");
       stopped_ = true;
       return {};
     }
-    FIRN_TRY(std::move(marked));
-    parts_.progress.done += 1;
+    snapshots.erase(snapshots.begin() + static_cast<std::ptrdiff_t>(at));
+    FIRN_TRY(begin_marking());
+    at = 0;
   }
   return {};
 }
 
+/// Chunks in no pack. That is nobody's loss if only snapshots need them that are dead by now.
 Result<> MaintenanceRun::complain_of_missing(const std::set<ChunkId>& missing, std::uint64_t count) {
-  stopped_ = true;
+  FIRN_LET(records_.view, load_maintenance(parts_.repository, parts_.cache));
+  std::erase_if(snapshots_.snapshots, [&](const SnapshotInfo& snapshot) { return is_dead(snapshot); });
   FIRN_LET(std::vector<std::string> lines, who_needs(snapshots_.snapshots, *reader_, missing, parts_.stop));
+  if (lines.empty() && count == missing.size()) {
+    return {};
+  }
+  stopped_ = true;
   lines.resize(std::min(lines.size(), kLinesMax));
   for (std::string& line : lines) {
     report_.problems.push_back(std::move(line));
@@ -723,7 +752,7 @@ std::vector<ObjectName> MaintenanceRun::dead_snapshots() const {
 std::vector<ObjectName> MaintenanceRun::ended_markers() const {
   std::vector<ObjectName> names;
   for (const auto& [id, objects] : sessions_.objects) {
-    const bool over = has_ended(id) || !parts_.steps.markers_of_ended_only;
+    const bool over = has_ended(id) || sessions_.leftover.contains(id) || !parts_.steps.markers_of_ended_only;
     if (over && !is_own(id)) {
       names.insert(names.end(), objects.begin(), objects.end());
     }
@@ -792,7 +821,7 @@ Result<> MaintenanceRun::put_catalog(std::vector<format::GoneObject> gone) {
   std::uint64_t bytes = 0;
   for (auto snapshot = snapshots_.snapshots.rbegin(); snapshot != snapshots_.snapshots.rend(); ++snapshot) {
     const format::SnapshotName& name = snapshot->snapshot.name;
-    if (records_.view.forgotten.contains(snapshot->id) || records_.view.is_void(name)) {
+    if (is_dead(*snapshot)) {
       continue;
     }
     const ObjectName object_name = format::object_name(name);
@@ -847,7 +876,7 @@ Result<> MaintenanceRun::tidy() {
                                               .steps = parts_.steps,
                                               .stop = parts_.stop}));
   FIRN_LET(const Replaced folded,
-           fold_records(parts_.repository, parts_.cache, *session_, records_, parts_.stop));
+           fold_records(parts_.repository, parts_.cache, *session_, records_, parts_.steps, parts_.stop));
   if (parts_.steps.check_own_fence) {
     FIRN_TRY(session_->check_not_fenced());
   }

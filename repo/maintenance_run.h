@@ -61,7 +61,9 @@ class MaintenanceRun {
   // Their parts.
   Result<MaintenanceRecords> records();
   Result<> list_live_snapshots();
+  Result<> begin_marking();
   Result<> mark_snapshots();
+  bool is_dead(const SnapshotInfo& snapshot) const;
   Result<> complain_of_missing(const std::set<format::ChunkId>& missing, std::uint64_t count);
   std::optional<format::FenceReason> why_dead(const OpenSession& session, base::WallTime now) const;
   Result<> put_fence(const format::SessionId& session, format::FenceReason reason);

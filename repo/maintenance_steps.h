@@ -4,6 +4,8 @@
 // may: maintain() has no way to.
 #pragma once
 
+#include <cstddef>
+
 namespace firn::repo {
 
 struct MaintenanceSteps {
@@ -26,6 +28,8 @@ struct MaintenanceSteps {
   bool put_before_delete = true;      // H: replacements before what they replace goes
   bool markers_of_ended_only = true;  // H
   bool keep_condemned = true;         // condemn records are never retired
+  /// So many loose records become a union; a simulated run has fewer than a real one.
+  std::size_t fold_records_min = 32;
 };
 
 }  // namespace firn::repo

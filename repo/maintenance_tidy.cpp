@@ -20,7 +20,6 @@ using format::PackName;
 /// Of what one compaction reads. The format allows 64 MiB; this much is held three times while it is sealed.
 constexpr std::uint64_t kCompactBytesMax = 8U << 20;
 constexpr std::size_t kCompactObjectsMin = 4;
-constexpr std::size_t kLooseMin = 32;
 constexpr std::size_t kUnionsMin = 4;
 
 struct ListedIndex {
@@ -222,6 +221,11 @@ class Compactor {
     batch.packs.clear();
     FIRN_LET(const Bytes body, format::encode(object));
     const auto object_name = format::object_name(name);
+    for (const IndexName& replaced : batch.names) {
+      if (!input_.steps.put_before_delete) {
+        static_cast<void>(input_.repository.store().remove(format::object_name(replaced)));
+      }
+    }
     FIRN_TRY(in(object_name.str(), input_.repository.put_sealed(object_name, body).as_result()));
     for (const IndexName& replaced : batch.names) {
       note_replaced(replaced, name);
@@ -283,12 +287,12 @@ class Compactor {
 
 class Folder {
  public:
-  Folder(const Repository& repository, ObjectCache& cache, const WriteSession& session,
+  Folder(const Repository& repository, ObjectCache& cache, const WriteSession& session, std::size_t loose_min,
          const base::StopFlag& stop)
-      : repository_(repository), cache_(cache), session_(session), stop_(stop) {}
+      : repository_(repository), cache_(cache), session_(session), loose_min_(loose_min), stop_(stop) {}
 
   Result<Replaced> run(const MaintenanceRecords& records) {
-    if (records.loose.size() >= kLooseMin) {
+    if (records.loose.size() >= loose_min_) {
       FIRN_TRY(fold_loose(records.loose));
     }
     std::map<std::uint16_t, std::vector<format::UnionName>> levels;
@@ -393,6 +397,7 @@ class Folder {
   const Repository& repository_;
   ObjectCache& cache_;
   const WriteSession& session_;
+  const std::size_t loose_min_;
   const base::StopFlag& stop_;
   Replaced result_;
   std::uint32_t next_n_ = 0;
@@ -403,8 +408,9 @@ class Folder {
 Result<Replaced> compact_index(const CompactInput& input) { return Compactor(input).run(); }
 
 Result<Replaced> fold_records(const Repository& repository, ObjectCache& cache, const WriteSession& session,
-                              const MaintenanceRecords& records, const base::StopFlag& stop) {
-  return Folder(repository, cache, session, stop).run(records);
+                              const MaintenanceRecords& records, const MaintenanceSteps& steps,
+                              const base::StopFlag& stop) {
+  return Folder(repository, cache, session, steps.fold_records_min, stop).run(records);
 }
 
 }  // namespace firn::repo

@@ -50,6 +50,7 @@ Result<Replaced> compact_index(const CompactInput& input);
 
 /// Folds loose records when there are many, and small unions when there are four of a level.
 Result<Replaced> fold_records(const Repository& repository, ObjectCache& cache, const WriteSession& session,
-                              const MaintenanceRecords& records, const base::StopFlag& stop);
+                              const MaintenanceRecords& records, const MaintenanceSteps& steps,
+                              const base::StopFlag& stop);
 
 }  // namespace firn::repo

@@ -106,7 +106,10 @@ class World {
 class Node {
  public:
   Node(World& world, store::ObjectStore& store, kv::LocalKv& state, const Unlock& unlock)
-      : services_(world.services()), state_(state) {
+      : Node(world, world.services(), store, state, unlock) {}
+  Node(World& world, const Services& services, store::ObjectStore& store, kv::LocalKv& state,
+       const Unlock& unlock)
+      : services_(services), state_(state) {
     repository_ = must(Repository::open(services_, store, unlock));
     index_ = must(index::ChunkIndex::open(world.executor, state, world.scratch, repository_->id(),
                                           {.memory_bytes_max = 2 << 20}));
@@ -122,10 +125,13 @@ class Node {
     return WriteSession::open(*repository_, *index_, *cache_, state_, options);
   }
 
+  /// How a piece of a file gets into the repository; nothing: it is stored.
+  using StorePiece = std::function<Result<format::ChunkSecret>(ChunkWriter&, ByteView piece)>;
+
   /// Stores files and commits a snapshot of them in the given session.
   Result<format::SnapshotId> backup(WriteSession& session, const Files& files,
-                                    std::string_view source = "src") {
-    FIRN_LET(const tree::WrittenTree tree, write(session, files));
+                                    std::string_view source = "src", const StorePiece& store_piece = {}) {
+    FIRN_LET(const tree::WrittenTree tree, write(session, files, store_piece));
     format::Snapshot snapshot;
     snapshot.source.id = to_bytes(as_bytes(source));
     snapshot.source.host = "host";
@@ -144,7 +150,8 @@ class Node {
     return id;
   }
 
-  Result<tree::WrittenTree> write(WriteSession& session, const Files& files) {
+  Result<tree::WrittenTree> write(WriteSession& session, const Files& files,
+                                  const StorePiece& store_piece = {}) {
     SessionPages sink(session);
     ChunkWriter chunks(session);
     const auto seeds = format::derive_cut_seeds(*repository_->keys().cut());
@@ -172,15 +179,20 @@ class Node {
         tree::SliceListWriter slices(sink, seeds);
         for (std::size_t at = 0; at < content->size(); at += kPieceBytes) {
           const auto piece = ByteView(*content).subspan(at, std::min(kPieceBytes, content->size() - at));
-          FIRN_LET(const StoredChunk chunk, chunks.store(format::ChunkType::Data, piece));
-          FIRN_TRY(slices.add(
-              {.chunk = chunk.t, .offset = 0, .length = static_cast<std::uint32_t>(piece.size())}));
+          FIRN_LET(const format::ChunkSecret t,
+                   store_piece ? store_piece(chunks, piece) : store_data(chunks, piece));
+          FIRN_TRY(slices.add({.chunk = t, .offset = 0, .length = static_cast<std::uint32_t>(piece.size())}));
         }
         FIRN_LET(entry.content, slices.finish());
       }
       FIRN_TRY(writer.add(key.directory, entry));
     }
     return writer.finish();
+  }
+
+  static Result<format::ChunkSecret> store_data(ChunkWriter& chunks, ByteView piece) {
+    FIRN_LET(const StoredChunk chunk, chunks.store(format::ChunkType::Data, piece));
+    return chunk.t;
   }
 
   /// Reads a snapshot back, as a new process would.
