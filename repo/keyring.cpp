@@ -206,8 +206,8 @@ std::optional<format::Cert> Keyring::cert_of_admin(const CertName& name, ByteVie
   return std::move(found->cert);
 }
 
-std::optional<format::Cert> Keyring::cert_of_issuer(const CertName& name, ByteView bytes,
-                                                    const std::map<KeyId, KnownKey>& by_admin) const {
+std::optional<Keyring::SignedCert> Keyring::cert_of_issuer(const CertName& name, ByteView bytes,
+                                                           const std::map<KeyId, KnownKey>& by_admin) const {
   auto found = parse_signed_cert(name, bytes);
   if (!found) {
     return std::nullopt;
@@ -221,7 +221,7 @@ std::optional<format::Cert> Keyring::cert_of_issuer(const CertName& name, ByteVi
       !format::signature_is_valid(format::object_name(name), found->object, issuer->second.cert.sign_key)) {
     return std::nullopt;
   }
-  return std::move(found->cert);
+  return found;
 }
 
 Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing) {
@@ -241,10 +241,13 @@ Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing
   for (const auto& [kid, certs] : fetched) {
     for (auto cert = certs.rbegin(); cert != certs.rend() && !known_.contains(kid); ++cert) {
       if (auto valid = cert_of_admin(cert->first, cert->second)) {
-        known_.emplace(kid, KnownKey{.kid = kid, .n = cert->first.n, .cert = *std::move(valid)});
+        known_.emplace(
+            kid, KnownKey{.kid = kid, .n = cert->first.n, .cert = *std::move(valid), .certified_by = {}});
       }
     }
   }
+  // A revoked issuer vouches for nobody, so who is one comes before what issuers signed.
+  FIRN_TRY(load_revocations(store, listing, true));
   const std::map<KeyId, KnownKey> by_admin = known_;
   for (const auto& [kid, certs] : fetched) {
     const auto own = by_admin.find(kid);
@@ -255,28 +258,17 @@ Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing
       if (own != by_admin.end() && cert->first.n < own->second.n) {
         break;
       }
-      if (auto valid = cert_of_issuer(cert->first, cert->second, by_admin)) {
-        known_.insert_or_assign(kid, KnownKey{.kid = kid, .n = cert->first.n, .cert = *std::move(valid)});
+      auto valid = cert_of_issuer(cert->first, cert->second, by_admin);
+      if (valid && !by_admin.at(valid->object.signer).revoked) {
+        known_.insert_or_assign(kid, KnownKey{.kid = kid,
+                                              .n = cert->first.n,
+                                              .cert = std::move(valid->cert),
+                                              .certified_by = valid->object.signer});
         break;
       }
     }
   }
-  for (const KeyId& kid : listing.revoked) {
-    const auto name = format::object_name(format::RevokedName{kid});
-    const auto bytes = get_clear(store, name);
-    if (!bytes && bytes.error().code != ErrorCode::NotFound && bytes.error().code != ErrorCode::Corrupt) {
-      return Failure(bytes.error());
-    }
-    // Whatever was not made by who may revokes nothing: anybody who may PUT keys can put it. Check tells.
-    auto revoked = bytes ? verified_revocation(kid, *bytes) : Result<format::Revoked>(Failure(bytes.error()));
-    if (!revoked) {
-      continue;
-    }
-    if (const auto known = known_.find(kid); known != known_.end()) {
-      known->second.revoked = true;
-    }
-    revoked_[kid] = std::move(revoked->sessions);
-  }
+  FIRN_TRY(load_revocations(store, listing, false));
   const KnownKey* own = find(kid_);
   if (own == nullptr) {
     return fail(ErrorCode::WrongKey, "key " + kid_.hex() + " has no valid certificate in this repository");
@@ -285,7 +277,30 @@ Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing
   return {};
 }
 
-Result<format::Revoked> Keyring::verified_revocation(const KeyId& kid, ByteView bytes) const {
+/// Those that the administrator signed, or those that issuers did; the first that counts stays.
+Result<> Keyring::load_revocations(store::ObjectStore& store, const KeyListing& listing, bool by_admin) {
+  for (const KeyId& kid : listing.revoked) {
+    const auto name = format::object_name(format::RevokedName{kid});
+    const auto bytes = get_clear(store, name);
+    if (!bytes && bytes.error().code != ErrorCode::NotFound && bytes.error().code != ErrorCode::Corrupt) {
+      return Failure(bytes.error());
+    }
+    // Whatever was not made by who may revokes nothing: anybody who may PUT keys can put it. Check tells.
+    auto revocation = bytes ? verified_revocation(kid, *bytes) : Result<Revocation>(Failure(bytes.error()));
+    if (revocation && revocation->signer.is_zero() == by_admin && !revoked_.contains(kid)) {
+      const KnownKey* issuer = by_admin ? nullptr : find(revocation->signer);
+      if (issuer == nullptr || !issuer->revoked) {
+        revoked_.emplace(kid, *std::move(revocation));
+      }
+    }
+    if (const auto known = known_.find(kid); known != known_.end()) {
+      known->second.revoked = revoked_.contains(kid);
+    }
+  }
+  return {};
+}
+
+Result<Keyring::Revocation> Keyring::verified_revocation(const KeyId& kid, ByteView bytes) const {
   const auto name = format::object_name(format::RevokedName{kid});
   FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
   FIRN_LET(format::Revoked revoked, format::parse_revoked(object.body));
@@ -298,7 +313,7 @@ Result<format::Revoked> Keyring::verified_revocation(const KeyId& kid, ByteView 
   if (revoked.kid != kid || revoked.repository != config_.repository || (!by_admin && !by_issuer)) {
     return fail(ErrorCode::Corrupt, "revokes nothing: it was not made for this key by who may");
   }
-  return revoked;
+  return Revocation{.says = std::move(revoked), .signer = object.signer};
 }
 
 Result<> Keyring::verify_clear(const format::ObjectName& name, ByteView bytes) const {
@@ -375,7 +390,17 @@ const KnownKey* Keyring::find(const KeyId& kid) const {
 
 const std::vector<format::SessionId>* Keyring::sessions_kept(const KeyId& kid) const {
   const auto found = revoked_.find(kid);
-  return found == revoked_.end() ? nullptr : &found->second;
+  return found == revoked_.end() ? nullptr : &found->second.says.sessions;
+}
+
+std::vector<KeyId> Keyring::revoked_by(const KeyId& issuer) const {
+  std::vector<KeyId> kids;
+  for (const auto& [kid, revocation] : revoked_) {
+    if (revocation.signer == issuer) {
+      kids.push_back(kid);
+    }
+  }
+  return kids;
 }
 
 bool Keyring::signed_by_who_may(std::string_view name, const format::SignedBody& object) const {
@@ -397,6 +422,10 @@ Result<KeyId> add_key(const Services& services, store::ObjectStore& store, const
   const bool plain_writer = options.roles == Roles{}.with(Role::Writer);
   if (by.admin_pair() == nullptr && !(plain_writer && by.can(Role::Issuer))) {
     return fail(ErrorCode::Denied, "adding this key needs an admin key (an issuer key may add writers)");
+  }
+  // The founding key of a repository is not known there yet.
+  if (const KnownKey* known = by.find(by.kid()); known != nullptr && known->revoked) {
+    return fail(ErrorCode::Denied, "key " + by.kid().hex() + " was revoked");
   }
   const format::KeySecrets& own = by.secrets();
   const bool admin = options.roles.has(Role::Admin);

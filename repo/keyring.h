@@ -44,6 +44,7 @@ struct KnownKey {
   format::KeyId kid;
   std::uint32_t n = 0;  // of the certificate
   format::Cert cert;
+  format::KeyId certified_by;  // the issuer; zeros: the administrator
   bool revoked = false;
 };
 
@@ -91,6 +92,8 @@ class Keyring {
   const KnownKey* find(const format::KeyId& kid) const;
   /// Sessions of a revoked key whose snapshots still count; null when the key is not revoked.
   const std::vector<format::SessionId>* sessions_kept(const format::KeyId& kid) const;
+  /// Keys whose revocation this issuer signed, in order.
+  std::vector<format::KeyId> revoked_by(const format::KeyId& issuer) const;
 
   /// True iff `object` was signed, as `name`, by a key whose roles may write objects of its kind (whatever
   /// the key's validity in time: objects written before an expiry stay valid).
@@ -108,9 +111,14 @@ class Keyring {
   };
   std::optional<SignedCert> parse_signed_cert(const format::CertName& name, ByteView bytes) const;
   std::optional<format::Cert> cert_of_admin(const format::CertName& name, ByteView bytes) const;
-  std::optional<format::Cert> cert_of_issuer(const format::CertName& name, ByteView bytes,
-                                             const std::map<format::KeyId, KnownKey>& by_admin) const;
-  Result<format::Revoked> verified_revocation(const format::KeyId& kid, ByteView bytes) const;
+  std::optional<SignedCert> cert_of_issuer(const format::CertName& name, ByteView bytes,
+                                           const std::map<format::KeyId, KnownKey>& by_admin) const;
+  struct Revocation {
+    format::Revoked says;
+    format::KeyId signer;
+  };
+  Result<Revocation> verified_revocation(const format::KeyId& kid, ByteView bytes) const;
+  Result<> load_revocations(store::ObjectStore& store, const KeyListing& listing, bool by_admin);
 
   format::KeySecrets secrets_;
   format::Config config_;
@@ -118,7 +126,7 @@ class Keyring {
   format::Roles roles_;
   format::RefsKey refs_;
   std::map<format::KeyId, KnownKey> known_;
-  std::map<format::KeyId, std::vector<format::SessionId>> revoked_;
+  std::map<format::KeyId, Revocation> revoked_;
 };
 
 /// Opens a wrap in `listing` with `unlock`, the first whose secrets `accepts` takes: an init that lost a

@@ -96,7 +96,8 @@ int run(const std::vector<std::string>& argv, World& world, RunAgent run_agent) 
 }
 
 void add_commands(CommandSet& set) {
-  set.groups = {{"key", "Manage the keys of a repository."}};
+  set.groups = {{"key", "Manage the keys of a repository."},
+                {"repair", "Make the best of a damaged repository."}};
   add_init(set);
   add_backup(set);
   add_snapshots(set);
@@ -108,6 +109,9 @@ void add_commands(CommandSet& set) {
   add_mount(set);
   add_forget(set);
   add_prune(set);
+  add_copy(set);
+  add_tag(set);
+  add_repair(set);
   add_check(set);
   add_stats(set);
   add_key(set);

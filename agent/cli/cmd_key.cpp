@@ -14,6 +14,7 @@
 #include "repo/base/files.h"
 #include "repo/format/capability.h"
 #include "repo/format/limits.h"
+#include "repo/revoke.h"
 
 namespace firn::cli {
 namespace {
@@ -28,21 +29,22 @@ struct KeyAddCommand {
   std::optional<std::string> user;
 };
 
+struct KeyRemoveCommand {
+  std::vector<std::string> drop;
+  std::string id;
+};
+
 struct KeyPasswdCommand {
   std::optional<std::string> new_password_file;
 };
 
-constexpr std::pair<Role, const char*> kRoleNames[] = {{Role::Writer, "writer"},
-                                                       {Role::Reader, "reader"},
-                                                       {Role::Maintainer, "maintainer"},
-                                                       {Role::Issuer, "issuer"},
-                                                       {Role::Admin, "admin"}};
+constexpr Role kRoles[] = {Role::Writer, Role::Reader, Role::Maintainer, Role::Issuer, Role::Admin};
 
 std::string roles_text(const format::Roles& roles) {
   std::string text;
-  for (const auto& [role, name] : kRoleNames) {
+  for (const Role role : kRoles) {
     if (roles.has(role)) {
-      text += (text.empty() ? "" : ",") + std::string(name);
+      text += (text.empty() ? "" : ",") + std::string(repo::to_string(role));
     }
   }
   return text;
@@ -55,8 +57,8 @@ Result<format::Roles> parse_roles(const std::vector<std::string>& texts) {
       const std::size_t end = std::min(text.find(',', begin), text.size());
       const std::string word = text.substr(begin, end - begin);
       bool known = false;
-      for (const auto& [role, name] : kRoleNames) {
-        if (word == name) {
+      for (const Role role : kRoles) {
+        if (word == repo::to_string(role)) {
           roles = roles.with(role);
           known = true;
         }
@@ -172,7 +174,7 @@ Result<int> run_key_add(Context& context, const KeyAddCommand& command) {
     unlock.key_file->kid = kid;
     FIRN_TRY(write_new_file(*command.out, format::encode(*unlock.key_file).bytes()));
   }
-  if (roles.has(Role::Reader)) {
+  if (roles.has(Role::Reader) || roles.has(Role::Admin)) {
     FIRN_LET(const std::uint64_t unreadable,
              in("grant the snapshots to the new key", grant_snapshots(*open, kid)));
     if (unreadable > 0) {
@@ -188,6 +190,62 @@ Result<int> run_key_add(Context& context, const KeyAddCommand& command) {
                      (command.out ? "; it opens with " + *command.out : ""));
   }
   return kExitOk;
+}
+
+/// A whole kid, or the first digits of one.
+Result<format::KeyId> find_key(const repo::Keyring& keys, const std::string& text) {
+  std::optional<format::KeyId> found;
+  for (const repo::KnownKey& key : keys.keys()) {
+    if (text.empty() || !key.kid.hex().starts_with(text)) {
+      continue;
+    }
+    if (found) {
+      return fail(ErrorCode::Invalid, "several keys begin with " + text + ": give more digits");
+    }
+    found = key.kid;
+  }
+  if (!found) {
+    return fail(ErrorCode::NotFound, "no key begins with " + text + ": see 'firn key list'");
+  }
+  return *found;
+}
+
+Result<int> run_key_remove(Context& context, const KeyRemoveCommand& command) {
+  Output& out = context.out;
+  FIRN_LET(const auto open, OpenRepository::open(context));
+  const repo::Keyring& keys = open->repository().keys();
+  FIRN_LET(const format::KeyId kid, find_key(keys, command.id));
+  repo::RevokeOptions options;
+  for (const std::string& text : command.drop) {
+    FIRN_LET(const format::KeyId dropped, in("--drop", find_key(keys, text)));
+    options.drop.insert(dropped);
+  }
+  FIRN_LET(repo::ObjectCache * cache, open->cache());
+  FIRN_LET(const repo::RevokeReport report, repo::revoke_key(open->repository(), *cache, kid, options));
+  if (out.json()) {
+    out.line(json_text(Json::object({{"message_type", "key_removed"},
+                                     {"id", kid.hex()},
+                                     {"sessions_kept", report.sessions_kept},
+                                     {"sessions_fenced", report.sessions_fenced}})));
+  }
+  out.note("revoked key " + kid.hex() + "; snapshots of " + count_text(report.sessions_kept) +
+           " sessions go on to count");
+  if (report.sessions_fenced > 0) {
+    out.note(count_text(report.sessions_fenced) + " of its sessions were open and cannot commit any more");
+  }
+  for (const format::KeyId& writer : report.recertified) {
+    out.note("writer " + writer.hex() + " is vouched for by the administrator now");
+  }
+  for (const format::KeyId& writer : report.dropped) {
+    out.note("writer " + writer.hex() + " is revoked, with all its snapshots");
+  }
+  for (const format::KeyId& writer : report.revocations_lifted) {
+    out.warn("key " + writer.hex() + " was revoked by this issuer only, and counts again: remove it again");
+  }
+  for (const std::string& wrap : report.wraps_left) {
+    out.warn(wrap + " could not be deleted: its password still opens it");
+  }
+  return report.wraps_left.empty() ? kExitOk : kExitFailed;
 }
 
 Result<int> run_key_passwd(Context& context, const KeyPasswdCommand& command) {
@@ -226,7 +284,7 @@ void add_key(CommandSet& set) {
           "Makes a key of its own with the given roles. A writer backs up and reads only what was granted to "
           "it; a reader restores; a maintainer forgets and prunes without reading; an issuer certifies "
           "writers; "
-          "an admin may do everything. Needs an admin key.",
+          "an admin may do everything. Needs an admin key; an issuer key may add writers, for 90 days.",
       .examples = {{"firn key add --role writer --host node7 --out node7.key",
                     "For a node that must not read what others store."},
                    {"firn key add --new-password-file second", "A second password that may do everything."}},
@@ -261,6 +319,32 @@ void add_key(CommandSet& set) {
                     .choices = {},
                     .target = &add->user});
   set.add(std::move(add_command));
+
+  auto remove = std::make_shared<KeyRemoveCommand>();
+  Command remove_command{
+      .name = "key remove",
+      .summary = "Revoke a key",
+      .text =
+          "Nothing that the key signs from now on counts; its snapshots so far do. Its open sessions are "
+          "fenced, and what its password or key file opens is deleted. When an issuer is revoked, the "
+          "administrator vouches for the writers that it certified. Needs "
+          "an admin key; an issuer key may revoke writers whose sessions have ended. A revoked key can still "
+          "read what it could read.",
+      .examples = {{"firn key remove 8f7e", ""}},
+      .flags = {},
+      .arguments = {},
+      .run = [remove](Context& context) { return run_key_remove(context, *remove); }};
+  remove_command.flag({.names = "--drop",
+                       .value = "KEY",
+                       .help = "Of an issuer: a writer that it certified and that is revoked too, with all its snapshots",
+                       .choices = {},
+                       .target = &remove->drop});
+  remove_command.argument({.name = "KEY",
+                           .help = "The key's id, or its first digits",
+                           .required = true,
+                           .choices = {},
+                           .target = &remove->id});
+  set.add(std::move(remove_command));
 
   auto passwd = std::make_shared<KeyPasswdCommand>();
   Command passwd_command{

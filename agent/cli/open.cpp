@@ -136,6 +136,12 @@ Result<std::unique_ptr<OpenRepository>> OpenRepository::init(Context& context,
   return open;
 }
 
+Result<std::unique_ptr<store::ObjectStore>> open_place(Context& context, const Place& place) {
+  FIRN_LET(const std::string url, repository_url(place));
+  FIRN_LET(const store::StoreOptions options, store_options(context.globals));
+  return store::init_store(url, options, store_seams(context.world));
+}
+
 OpenRepository::~OpenRepository() {
   reader_.reset();
   if (index_) {

@@ -18,6 +18,7 @@
 #include "repo/object_cache.h"
 #include "repo/repository.h"
 #include "repo/snapshots.h"
+#include "repo/store/object_store.h"
 #include "repo/view.h"
 
 namespace firn::cli {
@@ -86,5 +87,8 @@ class OpenRepository {
   bool index_synced_ = false;
   std::unique_ptr<repo::ChunkReader> reader_;
 };
+
+/// The place itself, repository or not; made where it is not there. For copies of stored objects.
+Result<std::unique_ptr<store::ObjectStore>> open_place(Context& context, const Place& place);
 
 }  // namespace firn::cli

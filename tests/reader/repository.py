@@ -136,7 +136,7 @@ class Repository:
         self._unlock(password, key_file)
         self.config = self._read_config()
         self._read_certs()
-        self._read_revocations()
+        self._read_revocations(by_administrator=False)
 
     # The store.
 
@@ -210,6 +210,7 @@ class Repository:
             if signed.signer == ADMINISTRATOR:
                 self._keep(name, lambda: self._verify(name, signed),
                            lambda: self.certs.__setitem__(name.kid, cert))
+        self._read_revocations(by_administrator=True)  # a revoked issuer vouches for nobody
         by_administrator, numbers = dict(
             self.certs), {n.kid: n.n
                           for n, s, _ in parsed if s.signer == ADMINISTRATOR}
@@ -219,6 +220,7 @@ class Repository:
                 def check() -> None:
                     issuer = by_administrator.get(signed.signer)
                     need(issuer and issuer.roles & ISSUER, "cert signed by a key that may not")
+                    need(signed.signer not in self.revoked, "cert signed by a revoked issuer")
                     earlier = by_administrator.get(name.kid, cert)
                     need(earlier.roles == WRITER, "an issuer takes no role from a key")
                     need(cert.roles == WRITER and cert.not_after - cert.not_before <= NINETY_DAYS,
@@ -237,16 +239,19 @@ class Repository:
         except Refused as why:
             self.ignored.append(f"{name.text}: {why}")
 
-    def _read_revocations(self) -> None:
+    def _read_revocations(self, by_administrator: bool) -> None:
         for name in self.names("revoked"):
             try:
                 signed = open_clear(name, self.get(name.text))
+                if (signed.signer == ADMINISTRATOR) != by_administrator:
+                    continue
                 revoked = parse(Revoked, signed.body)
                 need(revoked.kid == name.kid and revoked.repository == self.config.repository,
                      "revokes something else")
                 if signed.signer != ADMINISTRATOR:
                     issuer = self.certs.get(signed.signer)
                     need(issuer and issuer.roles & ISSUER, "revoked by a key that may not")
+                    need(signed.signer not in self.revoked, "revoked by a revoked issuer")
                     need(name.kid in self.certs and self.certs[name.kid].roles == WRITER,
                          "an issuer revokes only writers")
                 self._verify(name, signed)
