@@ -334,11 +334,12 @@ void add_key(CommandSet& set) {
       .flags = {},
       .arguments = {},
       .run = [remove](Context& context) { return run_key_remove(context, *remove); }};
-  remove_command.flag({.names = "--drop",
-                       .value = "KEY",
-                       .help = "Of an issuer: a writer that it certified and that is revoked too, with all its snapshots",
-                       .choices = {},
-                       .target = &remove->drop});
+  remove_command.flag(
+      {.names = "--drop",
+       .value = "KEY",
+       .help = "Of an issuer: a writer that it certified and that is revoked too, with all its snapshots",
+       .choices = {},
+       .target = &remove->drop});
   remove_command.argument({.name = "KEY",
                            .help = "The key's id, or its first digits",
                            .required = true,

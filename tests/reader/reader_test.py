@@ -180,7 +180,7 @@ class Objects(unittest.TestCase):
         (cert, ) = repo.certs.values()
         self.assertEqual((cert.roles, cert.not_after, cert.user, cert.host),
                          (31, 2**63 - 1, b"root", b"node-1"))
-        repo._read_revocations()
+        repo._read_revocations(by_administrator=True)
         self.assertEqual(repo.revoked[VALUES["kid"]].sessions, (VALUES["session"], ))
         self.assertEqual(repo.ignored, [])
 
