@@ -87,6 +87,7 @@ class Agent {
                   .key_root = options.key_dir,
                   .node = options.node,
                   .shares = shares_,
+                  .variables = world.variable,
                   .writes = options.backups}),
         active_(world.executor),
         work_(world.executor),

@@ -1,6 +1,6 @@
 #include "agent/service/engine.h"
 
-#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <vector>
@@ -123,6 +123,10 @@ Outcome<std::shared_ptr<Engine>> Engines::open(const kube::Repository& repositor
   engine->url_ = repository.url;
   store::StoreOptions store_options;
   store_options.backend = repository.options;
+  const std::string authority = options_.key_root + "/" + repository.meta.name + ".ca.crt";
+  if (::access(authority.c_str(), R_OK) == 0) {
+    store_options.ca_file = authority;
+  }
   const auto doing = "opening repository " + repository.meta.name;
   const auto refused = [&](const Error& error) {
     Refusal refusal = refusal_of(error, doing);
@@ -132,8 +136,9 @@ Outcome<std::shared_ptr<Engine>> Engines::open(const kube::Repository& repositor
     }
     return tl::unexpected(std::move(refusal));
   };
-  auto store =
-      store::open_store(repository.url, store_options, {.executor = executor_, .rng = rng_, .stop = &stop_});
+  auto store = store::open_store(
+      repository.url, store_options,
+      {.executor = executor_, .rng = rng_, .stop = &stop_, .variables = options_.variables});
   if (!store) {
     return refused(store.error());
   }

@@ -11,6 +11,7 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/kube/objects.h"
@@ -42,6 +43,8 @@ struct EngineOptions {
   std::string key_root;
   std::string node;
   Shares shares;
+  /// For stores that take credentials from the environment.
+  std::function<std::optional<std::string>(const std::string& name)> variables;
   bool writes = true;  // false: restores only, no session is opened
 };
 

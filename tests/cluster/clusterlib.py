@@ -57,6 +57,7 @@ class Cluster:
         self.workers = workers
         self.nodes = [f"e2e-node-{i}" for i in range(workers + 1)]
         self.serial = 0
+        self.helpers = []
 
     def __enter__(self):
         self.script("build.sh", CACHE, seconds=1100)
@@ -66,6 +67,9 @@ class Cluster:
         return self
 
     def __exit__(self, *_):
+        for helper in self.helpers:
+            helper.terminate()
+            helper.wait()
         self.script("down.sh", self.state, seconds=60)
 
     @staticmethod
@@ -93,6 +97,15 @@ class Cluster:
 
     def exec(self, pod, script, namespace="app"):
         return self.kubectl("exec", "-n", namespace, pod, "--", "sh", "-c", script)
+
+    def expose(self, port):
+        """Makes a port of this machine's loopback reachable for pods; gives its URL."""
+        socket = f"{self.state}/s3.sock"
+        self.helpers.append(subprocess.Popen(["socat", f"UNIX-LISTEN:{socket},fork", f"TCP:127.0.0.1:{port}"]))
+        self.helpers.append(subprocess.Popen([self.state / "enter-0", "socat",
+                                              "TCP-LISTEN:9000,bind=10.231.77.2,reuseaddr,fork",
+                                              f"UNIX-CONNECT:{socket}"]))
+        return "http://10.231.77.2:9000"
 
     def load_image(self, archive):
         for node in range(self.workers + 1):
@@ -154,8 +167,21 @@ class Repository(firnlib.Repository):
         return self
 
 
-def overlay(cluster, repository_path):
-    """A kustomization that is deploy/overlays/local-path with this test's directories, image and two nodes."""
+class S3Repository(Repository):
+    """The same in a bucket; `inside` is how the agents reach the server."""
+
+    def __init__(self, folder, server, inside):
+        super().__init__(folder)
+        self.server, self.inside, self.bucket = server, inside, server.new_bucket()
+        self.path = f"s3:{server.endpoint}/{self.bucket}/c1"
+
+    def env(self, **more):
+        return super().env(**self.server.env(), **more)
+
+
+def overlay(cluster, repository):
+    """A kustomization that is the shipped one with this test's directories, image, nodes and place of snapshots."""
+    in_bucket = isinstance(repository, S3Repository)
     folder = cluster.state.parent / "overlay"
     folder.mkdir(exist_ok=True)
     state = cluster.state.parent / "agents"
@@ -172,20 +198,27 @@ def overlay(cluster, repository_path):
                              "mountPropagation": "HostToContainer"}},
                   *[{"op": "add", "path": f"/spec/template/spec/containers/{i}/args/-", "value": word}
                     for word in ("--host-root", "/host", "--allow-host-path", f"{cluster.state.parent}/disks/open")]]
-    places = [{"op": "replace", "path": "/spec/template/spec/volumes/1/hostPath/path", "value": str(state)},
-              {"op": "replace", "path": "/spec/template/spec/volumes/4/hostPath/path", "value": str(repository_path)}]
+    places = [{"op": "replace", "path": "/spec/template/spec/volumes/1/hostPath/path", "value": str(state)}]
+    patches = []
+    if in_bucket:
+        patches.append({"target": {"kind": "Repository"}, "patch": json.dumps([
+            {"op": "replace", "path": f"/spec/s3/{name}", "value": value}
+            for name, value in {"endpoint": repository.inside, "bucket": repository.bucket, "prefix": "c1"}.items()])})
+    else:
+        places.append({"op": "replace", "path": "/spec/template/spec/volumes/4/hostPath/path",
+                       "value": str(repository.path)})
     folder.joinpath("kustomization.yaml").write_text(json.dumps({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
-        "resources": [os.path.relpath(ROOT / "deploy/overlays/local-path", folder)],
+        "resources": [os.path.relpath(ROOT / "deploy/overlays" / ("rgw" if in_bucket else "local-path"), folder)],
         "images": [{"name": "localhost/firn", "newName": "localhost/firn", "newTag": "e2e"}],
-        "patches": [{"target": {"kind": "DaemonSet"}, "patch": json.dumps(places + per_node + hosts)}],
+        "patches": [*patches, {"target": {"kind": "DaemonSet"}, "patch": json.dumps(places + per_node + hosts)}],
     }))
     return folder
 
 
 @contextlib.contextmanager
-def installed(workers=1):
-    """A cluster with firn on it and a repository; gives (cluster, repository)."""
+def installed(workers=1, server=None):
+    """A cluster with firn on it and a repository; gives (cluster, repository). With a server of s3servers, in it."""
     folder = tempfile.mkdtemp(prefix="firn-k-")
     try:
         with Cluster(folder, workers) as cluster:
@@ -193,15 +226,20 @@ def installed(workers=1):
             subprocess.run([ROOT / "deploy/image/build", "--binary", firnlib.FIRN, "--name", IMAGE, "--out", archive],
                            check=True, stdout=subprocess.DEVNULL, timeout=120)
             cluster.load_image(archive)
-            repository = Repository(pathlib.Path(folder) / "r").make()
             cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "firn-system"}})
+            if server:
+                repository = S3Repository(pathlib.Path(folder) / "r", server, cluster.expose(server.port)).make()
+                cluster.kubectl("create", "secret", "generic", "firn-store", "-n", "firn-system",
+                                *[f"--from-literal={name}={value}" for name, value in server.env().items()])
+            else:
+                repository = Repository(pathlib.Path(folder) / "r").make()
             for role in ("writer", "reader"):
                 cluster.kubectl("create", "secret", "generic", f"firn-{role}-keys", "-n", "firn-system",
                                 f"--from-file=main.key={repository.folder / f'{role}.key'}")
             # The Repository needs its definition first; a second apply finds it, as an install by hand would.
-            if cluster.kubectl("apply", "-k", overlay(cluster, repository.path), code=None).find("no matches") >= 0:
+            if cluster.kubectl("apply", "-k", overlay(cluster, repository), code=None).find("no matches") >= 0:
                 cluster.kubectl("wait", "--for=condition=Established", "crd", f"repositories.{GROUP}")
-                cluster.kubectl("apply", "-k", overlay(cluster, repository.path))
+                cluster.kubectl("apply", "-k", overlay(cluster, repository))
             cluster.kubectl("rollout", "status", "-n", "firn-system", "ds/firn-agent", f"--timeout={PATIENCE_S}s")
             yield cluster, repository
     finally:
