@@ -17,6 +17,7 @@
 #include "agent/scan/filter.h"
 #include "agent/scan/linux_source_fs.h"
 #include "agent/service/agent.h"
+#include "agent/service/controller.h"
 #include "repo/base/clock.h"
 #include "repo/base/executor.h"
 #include "repo/base/rng.h"
@@ -61,6 +62,17 @@ void set_up_allocator() {
   ::mallopt(M_TRIM_THRESHOLD, 4 << 20);
 }
 
+firn::service::DaemonWorld daemon_world(const firn::cli::World& world) {
+  return {.executor = world.executor,
+          .rng = world.rng,
+          .clock = world.clock,
+          .stop = world.stop,
+          .source = world.source,
+          .target = world.target,
+          .variable = world.variable,
+          .out_fd = world.out_fd};
+}
+
 firn::Result<> run_agent(const firn::cli::AgentSettings& settings, const firn::cli::World& world) {
   constexpr unsigned kJobsDefault = 2;
   firn::service::AgentOptions options{
@@ -82,14 +94,15 @@ firn::Result<> run_agent(const firn::cli::AgentSettings& settings, const firn::c
   if (settings.memory) {
     FIRN_LET(options.memory_bytes, firn::in("--memory", firn::scan::parse_size_bytes(*settings.memory)));
   }
-  return firn::service::run_agent(options, {.executor = world.executor,
-                                            .rng = world.rng,
-                                            .clock = world.clock,
-                                            .stop = world.stop,
-                                            .source = world.source,
-                                            .target = world.target,
-                                            .variable = world.variable,
-                                            .out_fd = world.out_fd});
+  return firn::service::run_agent(options, daemon_world(world));
+}
+
+firn::Result<> run_controller(const firn::cli::ControllerSettings& settings, const firn::cli::World& world) {
+  return firn::service::run_controller({.identity = settings.identity,
+                                        .ns = settings.ns,
+                                        .kubeconfig = settings.kubeconfig,
+                                        .metrics_listen = settings.metrics_listen},
+                                       daemon_world(world));
 }
 
 }  // namespace
@@ -121,5 +134,9 @@ int main(int argc, char** argv) {
   };
   return firn::cli::run(
       std::vector<std::string>(argv, argv + argc), world,
-      [&world](const firn::cli::AgentSettings& settings) { return run_agent(settings, world); });
+      {.agent = [&world](const firn::cli::AgentSettings& settings) { return run_agent(settings, world); },
+       .controller =
+           [&world](const firn::cli::ControllerSettings& settings) {
+             return run_controller(settings, world);
+           }});
 }

@@ -1,4 +1,4 @@
-// The command line of the node's daemon. The daemon itself is agent/service, which the program's main hands
+// The command lines of the daemons. The daemons themselves are agent/service, which the program's main hands
 // in: neither of the two folders knows the other.
 #pragma once
 
@@ -33,5 +33,22 @@ struct AgentSettings {
 using RunAgent = std::function<Result<>(const AgentSettings& settings)>;
 
 void add_agent(CommandSet& set, RunAgent run);
+
+/// The flags of `firn controller`.
+struct ControllerSettings {
+  std::string identity;
+  std::string ns;
+  std::string kubeconfig;
+  std::string metrics_listen = "0.0.0.0:9810";
+};
+using RunController = std::function<Result<>(const ControllerSettings& settings)>;
+
+void add_controller(CommandSet& set, RunController run);
+
+/// What the program has; a command whose daemon is missing says so.
+struct Daemons {
+  RunAgent agent;
+  RunController controller;
+};
 
 }  // namespace firn::cli

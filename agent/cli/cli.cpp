@@ -60,7 +60,7 @@ int run_command(const Command& command, Context& context) {
 
 std::string program_name() { return "firn " FIRN_VERSION; }
 
-int run(const std::vector<std::string>& argv, World& world, RunAgent run_agent) {
+int run(const std::vector<std::string>& argv, World& world, Daemons daemons) {
   const std::vector<std::string> words(argv.begin() + (argv.empty() ? 0 : 1), argv.end());
   OutputOptions options{.out_fd = world.out_fd, .err_fd = world.err_fd, .json = asks_for_json(words)};
   // Third-party parsers and the standard library throw; the program's door is the last place to say why.
@@ -69,7 +69,8 @@ int run(const std::vector<std::string>& argv, World& world, RunAgent run_agent) 
     Globals globals;
     set.globals = global_flags(globals);
     add_commands(set);
-    add_agent(set, std::move(run_agent));
+    add_agent(set, std::move(daemons.agent));
+    add_controller(set, std::move(daemons.controller));
     auto parsed = parse_words(set, words);
     if (!parsed) {
       Output out(options);

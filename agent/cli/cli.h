@@ -13,7 +13,7 @@
 
 namespace firn::cli {
 
-/// `argv` with the program's name first. Without `run_agent` the command `agent` says that it is not here.
-int run(const std::vector<std::string>& argv, World& world, RunAgent run_agent = {});
+/// `argv` with the program's name first.
+int run(const std::vector<std::string>& argv, World& world, Daemons daemons = {});
 
 }  // namespace firn::cli

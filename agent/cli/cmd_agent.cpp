@@ -1,4 +1,4 @@
-// firn agent: the flags of the node's daemon. What it does is in agent/service.
+// firn agent, firn controller: the flags of the daemons. What they do is in agent/service.
 #include <memory>
 
 #include "agent/cli/agent_command.h"
@@ -23,7 +23,48 @@ Result<int> run_agent_command(Context& context, AgentSettings settings, const Ru
   return 0;
 }
 
+Result<int> run_controller_command(Context& context, ControllerSettings settings, const RunController& run) {
+  if (settings.identity.empty()) {
+    settings.identity = context.world.variable("POD_NAME").value_or("");
+  }
+  if (settings.ns.empty()) {
+    settings.ns = context.world.variable("POD_NAMESPACE").value_or("");
+  }
+  if (!run) {
+    return fail(ErrorCode::Unsupported, "this program has no controller");
+  }
+  FIRN_TRY(run(settings));
+  return 0;
+}
+
 }  // namespace
+
+void add_controller(CommandSet& set, RunController run) {
+  auto o = std::make_shared<ControllerSettings>();
+  Command command{
+      .name = "controller",
+      .summary = "Look after a Kubernetes cluster's backup and restore requests",
+      .text =
+          "Runs once in a cluster, in a pod of a Deployment; of several, the one that holds the Lease "
+          "firn-controller works. Fails requests whose node is gone or whose agent is silent, and deletes "
+          "requests whose ttlSecondsAfterFinished is over. It never touches a snapshot.",
+      .examples = {{"firn controller --identity controller-1", ""}},
+      .flags = {},
+      .arguments = {},
+      .run = [o, run = std::move(run)](Context& context) {
+        return run_controller_command(context, *o, run);
+      }};
+  const auto text = [&](const char* names, std::string& target, const char* value, const char* help) {
+    command.flag({.names = names, .value = value, .help = help, .choices = {}, .target = &target});
+  };
+  text("--identity", o->identity, "NAME",
+       "What it is called in the Lease; without it, the variable POD_NAME");
+  text("--namespace", o->ns, "NAME", "Where the Lease is; without it, POD_NAMESPACE or the pod's own");
+  text("--kubeconfig", o->kubeconfig, "FILE", "How to reach the API server from outside of a pod");
+  text("--metrics-listen", o->metrics_listen, "ADDR:PORT",
+       "Where /metrics, /healthz and /readyz are answered");
+  set.add(std::move(command));
+}
 
 void add_agent(CommandSet& set, RunAgent run) {
   auto o = std::make_shared<AgentSettings>();
