@@ -241,6 +241,8 @@ def installed(workers=1, server=None):
                 cluster.kubectl("wait", "--for=condition=Established", "crd", f"repositories.{GROUP}")
                 cluster.kubectl("apply", "-k", overlay(cluster, repository))
             cluster.kubectl("rollout", "status", "-n", "firn-system", "ds/firn-agent", f"--timeout={PATIENCE_S}s")
+            cluster.kubectl("rollout", "status", "-n", "firn-system", "deploy/firn-controller",
+                            f"--timeout={PATIENCE_S}s")
             yield cluster, repository
     finally:
         subprocess.run(["rm", "-rf", "--one-file-system", folder], check=True)

@@ -4,6 +4,7 @@ its agent killed, the API server killed, many at once, the wrong node.
 """
 import json
 import os
+import pathlib
 import re
 import signal
 import ssl
@@ -219,6 +220,32 @@ class Rights(unittest.TestCase):
             return refused.code, refused.read().decode()
 
 
+class Left(unittest.TestCase):
+    """Requests that no agent ends."""
+
+    def test_a_request_for_a_node_that_is_not_there_fails(self):
+        cluster = SESSION["cluster"]
+        pod = {"metadata": {"name": "p", "uid": "u"}, "spec": {"nodeName": "e2e-node-9"}}
+        name = cluster.backup(pod, "data")
+        self.assertEqual("NodeGone", cluster.failed("pvb", name, seconds=180)[0])
+
+    def test_a_request_that_ended_goes_when_it_says_so_and_its_snapshot_stays(self):
+        cluster = SESSION["cluster"]
+        name = cluster.backup(start_pod("short", cluster.nodes[0]), "data", ttlSecondsAfterFinished=5)
+        snapshot = cluster.succeeded("pvb", name)["status"]["snapshotID"]
+        wait_for("the request to go", lambda: "NotFound" in cluster.kubectl("get", "pvb", "-n", "app", name, code=None))
+        self.assertIn(snapshot, [one["id"] for one in SESSION["repository"].run("snapshots", "--json").json()])
+
+    def test_another_controller_takes_over(self):
+        cluster = SESSION["cluster"]
+
+        def holder():
+            return cluster.get("lease", "-n", "firn-system", "firn-controller")["spec"].get("holderIdentity")
+        first = wait_for("a leader", holder)
+        cluster.kubectl("delete", "pod", "-n", "firn-system", first, "--timeout=60s")
+        wait_for("another leader", lambda: holder() not in (None, "", first))
+
+
 class Crowd(unittest.TestCase):
     """Many requests at once."""
 
@@ -240,6 +267,10 @@ class Crowd(unittest.TestCase):
             self.assertNotIn("False", ended)
             return ended.count("True") == len(names)
         wait_for("200 requests", look, 240)
+        for pid, node in processes("backups"):
+            peak = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text()).group(1)) // 1024
+            print(f"NOTE the agent of {node} used at most {peak} MiB")
+            self.assertLessEqual(peak, 192)
         print(f"NOTE 200 requests ended {time.monotonic() - began:.0f} s after the first was made")
 
 
