@@ -75,6 +75,7 @@ struct BackupOptions {
   bool ignore_ctime = false;
   bool with_atime = false;
   bool dry_run = false;
+  /// No snapshot when the tree is the parent's, but for the times of directories above the roots.
   bool skip_if_unchanged = false;
   /// Asked when everything was read and before the snapshot is made; its error ends the backup without one.
   std::function<Result<>()> before_commit;

@@ -1,5 +1,7 @@
 #include "agent/backup/planner.h"
 
+#include <algorithm>
+#include <string>
 #include <utility>
 
 #include "repo/base/check.h"
@@ -137,13 +139,18 @@ Result<> Planner::plan_entry(const std::shared_ptr<const Directory>& directory,
 Result<bool> Planner::take_over(const Known& known, Item& item, const scan::Stat& stat) {
   const BackupOptions& options = context_.options;
   const format::EntryView& before = *known.entry;
-  if ((options.force && stat.type == FileType::Regular) || !looks_unchanged(before, stat) ||
-      !settled(known)) {
+  const bool may_differ_in_times = options.skip_if_unchanged && only_passed_through(item, before, stat);
+  if (!may_differ_in_times && ((options.force && stat.type == FileType::Regular) ||
+                               !looks_unchanged(before, stat) || !settled(known))) {
     return false;
   }
   FIRN_LET(const bool there, may_refer_to(before));
   if (!there) {
     return false;
+  }
+  if (may_differ_in_times) {
+    item.record = to_bytes(before.encoded);
+    return true;
   }
   const bool same_atime = options.with_atime ? before.atime == stat.atime : !before.atime.has_value();
   const bool same_record =
@@ -164,6 +171,22 @@ Result<bool> Planner::take_over(const Known& known, Item& item, const scan::Stat
   }
   item.size_bytes = before.size_bytes;
   return true;
+}
+
+/// A directory above the sources whose times change with neighbours that are not backed up: no change of what
+/// is backed up.
+bool Planner::only_passed_through(const Item& item, const format::EntryView& before,
+                                  const scan::Stat& stat) const {
+  const std::string path = "/" + format::path_of({.directory = item.directory->path, .name = item.name}) +
+                           (item.name.empty() ? "" : "/");
+  const auto is_below = [&](const std::string& root) {
+    return root.size() > path.size() && root.starts_with(path);
+  };
+  const auto& roots = context_.options.walk.roots;
+  return stat.type == FileType::Directory && before.type == stat.type && before.mode == stat.mode &&
+         before.uid == stat.uid && before.gid == stat.gid && !context_.options.walk.tree_begins_at_root &&
+         std::any_of(roots.begin(), roots.end(), is_below) &&
+         std::find(roots.begin(), roots.end(), path.substr(0, path.size() - 1)) == roots.end();
 }
 
 /// By what the file system says of it.

@@ -45,6 +45,7 @@ class Planner {
   Result<bool> may_refer_to(const format::BlobView& blob);
   bool looks_unchanged(const format::EntryView& before, const scan::Stat& stat) const;
   bool settled(const Known& known) const;
+  bool only_passed_through(const Item& item, const format::EntryView& before, const scan::Stat& stat) const;
   std::uint32_t ordinal(std::uint64_t device);
   void add(Item item);
   bool batch_is_full() const;

@@ -281,5 +281,27 @@ TEST_F(Backup, ARunThatIsSkippedWhenNothingChangedBundlesNothingAnew) {
   EXPECT_EQ(back_up(engine, options), format::SnapshotId{});
 }
 
+TEST_F(Backup, NeighboursOfASourceAreNoChangeOfIt) {
+  tree_.write("above/source/file", text_of(5000, 1));
+  Engine engine = open();
+  const auto run = [&] {
+    backup::BackupOptions options;
+    options.skip_if_unchanged = true;
+    auto done = engine.backup(source_, tree_.path("above/source"), options);
+    EXPECT_TRUE(done) << done.error().message;
+    return done && done->report.snapshot.has_value();
+  };
+  EXPECT_TRUE(run());
+  tree_.write("above/neighbour", "");
+  EXPECT_FALSE(run());
+  tree_.write("above/source/another", "");
+  EXPECT_TRUE(run()) << "the source itself has changed";
+  ASSERT_EQ(::unlink(tree_.path("above/source/another").c_str()), 0);
+  EXPECT_TRUE(run());
+  ASSERT_EQ(::chmod(tree_.path("above").c_str(), 0711), 0);
+  EXPECT_TRUE(run()) << "the way to it has another mode";
+  EXPECT_FALSE(run());
+}
+
 }  // namespace
 }  // namespace firn
