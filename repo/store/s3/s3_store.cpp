@@ -266,6 +266,11 @@ S3Store::Answer S3Store::send(const Call& call) {
   }
 }
 
+bool S3Store::asks_for_features() const {
+  const Options& o = settings_.options;
+  return !o.storage_class.empty() || !o.sse.empty() || !o.object_lock_mode.empty();
+}
+
 bool S3Store::retention_applies(std::string_view name) const {
   return !settings_.options.object_lock_mode.empty() &&
          std::any_of(kRetained.begin(), kRetained.end(),
@@ -315,7 +320,14 @@ Outcome S3Store::put(const ObjectName& name, ByteView bytes, PutOptions options)
   if (answer.error().kind == Refusal::Kind::Exists) {
     return compare_existing(name, bytes);
   }
-  return write_outcome("put", name, std::move(answer).error());
+  Refusal refusal = std::move(answer).error();
+  const bool is_understood =
+      refusal.error.code != ErrorCode::Invalid && refusal.error.code != ErrorCode::Unsupported;
+  if (!is_understood && asks_for_features()) {
+    refusal.error.message +=
+        "; the server may not know what the -o s3 options for classes, encryption or locks ask for";
+  }
+  return write_outcome("put", name, std::move(refusal));
 }
 
 /// What to answer when an object of this name is there: an earlier attempt of ours, or another's.

@@ -65,6 +65,7 @@ class S3Store final : public ObjectStore {
   std::vector<HttpHeader> put_headers(const ObjectName& name, ByteView bytes, PutOptions options) const;
   Outcome compare_existing(const ObjectName& name, ByteView bytes);
   Answer list_request(std::string_view prefix, std::string_view after, std::uint32_t count_max);
+  bool asks_for_features() const;
   bool retention_applies(std::string_view name) const;
   std::string key_of(std::string_view name) const { return settings_.place.prefix + std::string(name); }
 

@@ -344,8 +344,7 @@ TEST_F(CredentialChain, RefreshesByTheSteadyClock) {
   EXPECT_EQ(given_by(**source), "id2/hush/t");
   EXPECT_EQ(server.requests().size(), 3U) << "an endpoint that is away is not asked for each request";
   executor_.advance(minutes(5));
-  EXPECT_NE(given_by(**source).find("unavailable: the container's endpoint"),
-            std::string::npos);
+  EXPECT_NE(given_by(**source).find("unavailable: the container's endpoint"), std::string::npos);
   up = true;
   EXPECT_EQ(given_by(**source), "id3/hush/t");
 }

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <thread>
 
 #include "repo/base/rng.h"
@@ -175,6 +176,20 @@ TEST_F(HttpTest, HasManyRequestsInFlight) {
   }
   tasks.clear();
   EXPECT_EQ(server.requests().size(), kCount);
+}
+
+TEST_F(HttpTest, AsksTheProxyOfTheEnvironmentUnlessToldNotTo) {
+  LoopbackServer proxy([](const ServedRequest&) { return reply(200, "from the proxy"); });
+  ASSERT_EQ(::setenv("http_proxy", proxy.url().c_str(), 1), 0);
+  auto through = HttpClient::open(executor_, nullptr, {});
+  const auto answer = (*through)->perform({.url = "http://no-such-host.invalid/x"});
+  const auto direct = client()->perform({.url = "http://no-such-host.invalid/x"});
+  ASSERT_EQ(::unsetenv("http_proxy"), 0);
+  ASSERT_TRUE(answer.has_value()) << answer.error().message;
+  EXPECT_EQ(as_text(answer->body), "from the proxy");
+  EXPECT_TRUE(proxy.requests().at(0).has("GET http://no-such-host.invalid/x HTTP/1.1"));
+  EXPECT_FALSE(direct.has_value());
+  EXPECT_EQ(proxy.requests().size(), 1U);
 }
 
 TEST_F(HttpTest, KeepsToItsLimits) {

@@ -112,6 +112,14 @@ TEST_F(S3StoreTest, AsksTheBucketForWhatItsOptionsSay) {
   EXPECT_NEAR(static_cast<double>(ahead) / 1e9, 2 * 86400, 60);
 }
 
+TEST_F(S3StoreTest, NamesItsOptionsWhenAServerDoesNotKnowThem) {
+  LoopbackServer server([](const ServedRequest&) { return refuse(400, "InvalidArgument"); });
+  const Outcome plain = store_of(server)->put(name_, as_bytes("x"));
+  EXPECT_EQ(plain.why().message.find("-o s3"), std::string::npos) << plain.why().message;
+  const Outcome asking = store_of(server, {{"s3.storage-class", "COLD"}})->put(name_, as_bytes("x"));
+  EXPECT_NE(asking.why().message.find("-o s3"), std::string::npos) << asking.why().message;
+}
+
 enum class Is { Done, NotDone, Unknown };
 
 Is kind_of(const Outcome& outcome) {
@@ -306,9 +314,9 @@ TEST_F(S3StoreTest, ReadsSizesFromTheFirstByte) {
       {reply(200), 0},
       {reply(200, "abc"), 3},
   };
-  for (const auto& [answer, size] : cases) {
-    LoopbackServer server([&](const ServedRequest&) { return answer; });
-    EXPECT_EQ(store_of(server)->head(name_).value(), size);
+  for (const auto& c : cases) {
+    LoopbackServer server([&](const ServedRequest&) { return c.first; });
+    EXPECT_EQ(store_of(server)->head(name_).value(), c.second);
   }
 }
 
