@@ -270,6 +270,13 @@ Result<FileSystem::Found> FileSystem::look_up_in_layout(NodeNumber parent, const
   return found;
 }
 
+std::vector<NodeTable::Name> FileSystem::surplus() {
+  const std::size_t known = nodes_.size();
+  // An eighth more, so that a walk over millions is not interrupted for each of them.
+  return known > options_.nodes_max ? nodes_.oldest(known - options_.nodes_max + options_.nodes_max / 8)
+                                    : std::vector<NodeTable::Name>();
+}
+
 Result<FileSystem::Found> FileSystem::status(NodeNumber number, const Call& call) {
   FIRN_LET(const NodeTable::Place at, place(number));
   Found found;

@@ -47,6 +47,8 @@ class FileSystem {
   /// parent is gone), Corrupt, Cancelled, those of the store.
   Result<Found> look_up(NodeNumber parent, std::string_view name, const Call& call);
   void forget(NodeNumber number, std::uint64_t lookups) { nodes_.forget(number, lookups); }
+  /// Names that the kernel should be told to forget, because more are known than MountOptions::nodes_max.
+  std::vector<NodeTable::Name> surplus();
   Result<Found> status(NodeNumber number, const Call& call);
   Result<std::string> link_target(NodeNumber number, const Call& call);
   /// Sorted by name.

@@ -2,7 +2,7 @@
 //
 // Promise: what is read is exactly what was backed up, or an error (EIO) with a line that names file,
 // snapshot and pack. Writes nothing to the repository. The mount is gone when run_mount() returns. Layout:
-// layout.h. Memory: the shares of MountOptions, about 120 bytes for each inode that the kernel knows
+// layout.h. Memory: the shares of MountOptions, about 150 bytes for each inode that the kernel knows
 // (nodes_max of them at most, for the kernel is told to forget the oldest), about 1 KiB a snapshot, and what
 // open files hold (file_content.h). Not here: who may mount (fusermount3). Threads: run_mount() blocks its
 // caller.

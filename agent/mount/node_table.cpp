@@ -43,25 +43,51 @@ NodeNumber number_of_snapshot(NodeNumber parent, std::string_view name, const fo
   return allowed(hash_of(hash_of(parent, name), as_text(id.view())));
 }
 
+void NodeTable::State::append(Node& node) {
+  node.older = newest;
+  node.newer = nullptr;
+  (newest == nullptr ? oldest : newest->newer) = &node;
+  newest = &node;
+}
+
+void NodeTable::State::unlink(Node& node) {
+  (node.older == nullptr ? oldest : node.older->newer) = node.newer;
+  (node.newer == nullptr ? newest : node.newer->older) = node.older;
+}
+
+void NodeTable::State::drop(NodeNumber number) {
+  for (auto node = nodes.find(number);
+       node != nodes.end() && node->second.lookups == 0 && node->second.children == 0;) {
+    const NodeNumber parent = node->second.parent;
+    unlink(node->second);
+    nodes.erase(node);
+    node = nodes.find(parent);
+    if (node != nodes.end()) {
+      node->second.children -= 1;
+    }
+  }
+}
+
 NodeNumber NodeTable::remember(const Fresh& fresh) {
-  auto nodes = nodes_.lock();
-  if (fresh.parent != kRootNumber && !nodes->contains(fresh.parent)) {
+  auto state = state_.lock();
+  auto& nodes = state->nodes;
+  if (fresh.parent != kRootNumber && !nodes.contains(fresh.parent)) {
     return 0;
   }
   for (NodeNumber number = fresh.hash;; number = allowed(number + 1)) {
-    const auto [found, is_new] = nodes->try_emplace(number);
+    const auto [found, is_new] = nodes.try_emplace(number);
     Node& node = found->second;
     if (is_new) {
-      node = {.parent = fresh.parent,
-              .placement = fresh.placement,
-              .name = std::string(fresh.name),
-              .lookups = 1,
-              .group = fresh.group.value_or(0),
-              .children = 0,
-              .is_group = fresh.group.has_value(),
-              .has_xattrs = fresh.has_xattrs};
+      node.parent = fresh.parent;
+      node.placement = fresh.placement;
+      node.name = fresh.name;
+      node.lookups = 1;
+      node.group = fresh.group.value_or(0);
+      node.is_group = fresh.group.has_value();
+      node.has_xattrs = fresh.has_xattrs;
+      state->append(node);
       if (fresh.parent != kRootNumber) {
-        nodes->find(fresh.parent)->second.children += 1;
+        nodes.find(fresh.parent)->second.children += 1;
       }
       return number;
     }
@@ -75,25 +101,29 @@ NodeNumber NodeTable::remember(const Fresh& fresh) {
   }
 }
 
-void NodeTable::drop(Nodes& nodes, Nodes::iterator node) {
-  while (node != nodes.end() && node->second.lookups == 0 && node->second.children == 0) {
-    const NodeNumber parent = node->second.parent;
-    nodes.erase(node);
-    node = nodes.find(parent);
-    if (node != nodes.end()) {
-      node->second.children -= 1;
-    }
-  }
-}
-
 void NodeTable::forget(NodeNumber number, std::uint64_t lookups) {
-  auto nodes = nodes_.lock();
-  const auto node = nodes->find(number);
-  if (node == nodes->end()) {
+  auto state = state_.lock();
+  const auto node = state->nodes.find(number);
+  if (node == state->nodes.end()) {
     return;
   }
   node->second.lookups -= std::min(lookups, node->second.lookups);
-  drop(*nodes, node);
+  state->drop(number);
+}
+
+std::vector<NodeTable::Name> NodeTable::oldest(std::size_t count_max) {
+  auto state = state_.lock();
+  std::vector<Name> names;
+  // Each is looked at once: those that are needed for others become new, too.
+  for (std::size_t left = state->nodes.size(); left > 0 && names.size() < count_max; --left) {
+    Node& node = *state->oldest;
+    state->unlink(node);
+    state->append(node);
+    if (node.placement && node.children == 0) {
+      names.push_back({.parent = node.parent, .name = node.name});
+    }
+  }
+  return names;
 }
 
 std::optional<NodeTable::Place> NodeTable::find(NodeNumber number) {
@@ -101,18 +131,19 @@ std::optional<NodeTable::Place> NodeTable::find(NodeNumber number) {
   if (number == kRootNumber) {
     return place;
   }
-  auto nodes = nodes_.lock();
-  auto node = nodes->find(number);
-  if (node == nodes->end()) {
+  auto state = state_.lock();
+  const auto& nodes = state->nodes;
+  auto node = nodes.find(number);
+  if (node == nodes.end()) {
     return std::nullopt;
   }
   place.placement = node->second.placement;
   place.has_xattrs = node->second.has_xattrs;
   std::vector<const std::string*> names;
   // The root of a snapshot has a name in the layout only.
-  while (node != nodes->end() && !(place.placement && place.placement->number == node->first)) {
+  while (node != nodes.end() && !(place.placement && place.placement->number == node->first)) {
     names.push_back(&node->second.name);
-    node = nodes->find(node->second.parent);
+    node = nodes.find(node->second.parent);
   }
   for (auto name = names.rbegin(); name != names.rend(); ++name) {
     place.path += place.path.empty() ? **name : "/" + **name;
@@ -120,6 +151,6 @@ std::optional<NodeTable::Place> NodeTable::find(NodeNumber number) {
   return place;
 }
 
-std::size_t NodeTable::size() { return nodes_.lock()->size(); }
+std::size_t NodeTable::size() { return state_.lock()->nodes.size(); }
 
 }  // namespace firn::mount

@@ -8,11 +8,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 #include "repo/base/monitor.h"
 #include "repo/format/ids.h"
@@ -57,6 +57,15 @@ class NodeTable {
   };
   std::optional<Place> find(NodeNumber number);
 
+  /// A name that the kernel may be asked to forget.
+  struct Name {
+    NodeNumber parent = 0;
+    std::string name;
+  };
+  /// Up to `count_max` names in snapshots, the oldest first, that nothing stands below: for a table that has
+  /// grown too large. What is given counts as new, so that the next call gives others.
+  std::vector<Name> oldest(std::size_t count_max);
+
   std::size_t size();
 
  private:
@@ -69,11 +78,22 @@ class NodeTable {
     std::uint32_t children = 0;
     bool is_group = false;
     bool has_xattrs = false;
+    // Neighbours by age. The map does not move its values.
+    Node* older = nullptr;
+    Node* newer = nullptr;
   };
-  using Nodes = std::unordered_map<NodeNumber, Node>;
-  static void drop(Nodes& nodes, Nodes::iterator node);
+  struct State {
+    std::unordered_map<NodeNumber, Node> nodes;
+    Node* oldest = nullptr;
+    Node* newest = nullptr;
 
-  base::Guarded<Nodes> nodes_;
+    void append(Node& node);
+    void unlink(Node& node);
+    /// Removes the node, and those above it, that nobody needs any more.
+    void drop(NodeNumber number);
+  };
+
+  base::Guarded<State> state_;
 };
 
 }  // namespace firn::mount

@@ -32,6 +32,7 @@ constexpr unsigned kBackgroundMax = 64;
 /// Below the 1,024 that writev takes.
 constexpr std::size_t kPiecesMax = 512;
 constexpr std::chrono::milliseconds kLookForStop{100};
+constexpr std::chrono::milliseconds kLookForSurplus{200};
 
 struct FreeLoopConfig {
   void operator()(struct fuse_loop_config* config) const noexcept { ::fuse_loop_cfg_destroy(config); }
@@ -458,6 +459,46 @@ class Kick {
   struct sigaction before_ {};
 };
 
+/// Keeps the kernel from remembering more names than there is memory for: it gives back what it is told to
+/// forget, unless somebody uses it. Not on a thread that answers: the kernel waits for answers while it holds
+/// the locks that this needs.
+class Forgetter {
+ public:
+  Forgetter(struct fuse_session* session, FileSystem& files, base::Executor& executor)
+      : is_over_(executor), task_(executor.spawn("mount-forget", [this, session, &files, &executor] {
+          while (!wait(executor)) {
+            for (const NodeTable::Name& name : files.surplus()) {
+              ::fuse_lowlevel_notify_inval_entry(session, name.parent, name.name.c_str(), name.name.size());
+              if (*is_over_.lock()) {
+                return;
+              }
+            }
+          }
+        })) {}
+  ~Forgetter() { end(); }
+  Forgetter(const Forgetter&) = delete;
+  Forgetter& operator=(const Forgetter&) = delete;
+
+  /// While requests are still answered.
+  void end() {
+    {
+      auto over = is_over_.lock();
+      *over = true;
+      over.notify();
+    }
+    task_->join();
+  }
+
+ private:
+  bool wait(base::Executor& executor) {
+    auto over = is_over_.lock();
+    return over.wait_until(executor.clock().steady() + kLookForSurplus, [](bool is) { return is; });
+  }
+
+  base::Monitor<bool> is_over_;
+  std::unique_ptr<base::Task> task_;
+};
+
 /// Serves until the kernel says that it is unmounted, or `stop` is requested.
 Result<> run_loop(struct fuse_session* session, FileSystem& files, base::Executor& executor,
                   const base::StopFlag& stop) {
@@ -467,6 +508,7 @@ Result<> run_loop(struct fuse_session* session, FileSystem& files, base::Executo
   const Kick kick;
   const pthread_t loop = ::pthread_self();
   base::Monitor<bool> is_over(executor);
+  Forgetter forgetter(session, files, executor);
   // The loop sleeps until libfuse ends it: somebody must look for the request to stop, end every request that
   // still waits, and wake the loop until it has seen that it is over.
   const auto watcher = executor.spawn("mount-stop", [&] {
@@ -475,6 +517,7 @@ Result<> run_loop(struct fuse_session* session, FileSystem& files, base::Executo
       over.wait_until(executor.clock().steady() + kLookForStop, [](bool is) { return is; });
       if (!*over && stop.requested()) {
         files.stop();
+        forgetter.end();
         ::fuse_session_exit(session);
         ::pthread_kill(loop, SIGUSR1);
       }

@@ -85,6 +85,29 @@ TEST(NodeTable, ForgetsWhatTheKernelForgotAndKeepsWhatStandsAbove) {
   EXPECT_EQ(rooted.table.size(), 0U);
 }
 
+TEST(NodeTable, OffersTheOldestNamesThatNothingStandsBelow) {
+  Rooted rooted;
+  const NodeNumber a = rooted.table.remember(child(rooted.root, "a", rooted.placement));
+  for (const char* name : {"1", "2", "3"}) {
+    rooted.table.remember(child(a, name, rooted.placement));
+  }
+  const auto names = [&](std::size_t count) {
+    std::string all;
+    for (const NodeTable::Name& name : rooted.table.oldest(count)) {
+      EXPECT_EQ(name.parent, a);
+      all += name.name;
+    }
+    return all;
+  };
+  EXPECT_EQ(names(2), "12");
+  EXPECT_EQ(names(2), "31") << "what was offered counts as new";
+  EXPECT_EQ(names(99), "231");
+  for (const char* name : {"1", "2", "3"}) {
+    rooted.table.forget(number_of(a, name), 1);
+  }
+  EXPECT_EQ(rooted.table.oldest(99).front().name, "a") << "nothing stands below it any more";
+}
+
 TEST(NodeTable, TakesNothingBelowWhatItDoesNotKnow) {
   Rooted rooted;
   EXPECT_EQ(rooted.table.remember(child(99, "a", rooted.placement)), 0U);
