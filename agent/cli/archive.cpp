@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <cstdint>
 #include <optional>
 #include <utility>
 
@@ -83,8 +84,11 @@ bool add_acl(struct archive_entry* entry, int kind, ByteView acl) {
     }
     const auto permissions = static_cast<int>(little(acl, at + 2, 2) & 7U);  // r 4, w 2, x 1, as libarchive's
     const bool has_id = tag == ARCHIVE_ENTRY_ACL_USER || tag == ARCHIVE_ENTRY_ACL_GROUP;
-    const int id = has_id ? static_cast<int>(little(acl, at + 4, 4)) : -1;
-    if (::archive_entry_acl_add_entry(entry, kind, permissions, tag, id, nullptr) != ARCHIVE_OK) {
+    const std::uint32_t id = has_id ? little(acl, at + 4, 4) : UINT32_MAX;
+    // libarchive's ids are ints: a larger one goes as a name, which tar reads as a number again.
+    const std::string name = has_id && id > INT32_MAX ? std::to_string(id) : std::string();
+    if (::archive_entry_acl_add_entry(entry, kind, permissions, tag, name.empty() ? static_cast<int>(id) : -1,
+                                      name.empty() ? nullptr : name.c_str()) != ARCHIVE_OK) {
       return false;
     }
   }

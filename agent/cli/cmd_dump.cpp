@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <charconv>
+#include <iterator>
 #include <map>
 #include <memory>
 
@@ -51,6 +52,11 @@ Result<Range> parse_range(std::string_view text) {
   return range;
 }
 
+/// The text with U+FFFD in the place of each byte that is not UTF-8.
+std::string utf8_text(const std::string& text) {
+  return Json::parse(json_text(Json(text))).get<std::string>();
+}
+
 /// Where the bytes go.
 class Target {
  public:
@@ -79,8 +85,9 @@ class Target {
 /// Writes entries into an archive, one after the other.
 class Archiver {
  public:
-  Archiver(Context& context, repo::ChunkReader& reader, ArchiveWriter& archive, std::string base)
-      : context_(context), content_(reader), archive_(archive), base_(std::move(base)) {}
+  Archiver(Context& context, repo::ChunkReader& reader, ArchiveKind kind, ArchiveWriter& archive,
+           std::string base)
+      : context_(context), content_(reader), kind_(kind), archive_(archive), base_(std::move(base)) {}
 
   Result<> add(const std::string& path, const format::Entry& entry) {
     if (path.empty()) {
@@ -92,7 +99,16 @@ class Archiver {
     if (member.path.empty()) {
       return {};
     }
-    if (entry.nlink > 1 && entry.type == FileType::Regular) {
+    if (kind_ == ArchiveKind::Zip) {
+      // A zip says that its names are UTF-8, and its readers believe that.
+      const std::string name = utf8_text(member.path);
+      if (name != member.path) {
+        context_.out.warn("zip holds no name that is not UTF-8; /" + printable(name) + " is written for one");
+        member.path = name;
+      }
+    }
+    // A zip has no links: each name brings the content.
+    if (kind_ == ArchiveKind::Tar && entry.nlink > 1 && entry.type != FileType::Directory) {
       const auto [known, is_new] = links_.try_emplace({entry.device, entry.inode}, member.path);
       if (!is_new) {
         member.hard_link = known->second;
@@ -117,30 +133,64 @@ class Archiver {
  private:
   Context& context_;
   ContentReader content_;
+  const ArchiveKind kind_;
   ArchiveWriter& archive_;
   const std::string base_;
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::string> links_;
 };
 
+/// Directories in the order of the list.
+struct TreeOrder {
+  bool operator()(const std::string& a, const std::string& b) const {
+    return format::compare_directories(a, b) < 0;
+  }
+};
+
 Result<> dump_directory(Context& context, const DumpCommand& command, const OpenTree& tree,
                         tree::TreeReader& reader, const std::string& path, const std::string& base,
                         Target& target) {
+  const ArchiveKind kind = command.archive == "zip" ? ArchiveKind::Zip : ArchiveKind::Tar;
   FIRN_LET(const auto archive,
-           ArchiveWriter::open(command.archive == "zip" ? ArchiveKind::Zip : ArchiveKind::Tar,
-                               [&](ByteView bytes) { return target.write(bytes); }));
-  Archiver archiver(context, *tree.reader, *archive, base);
+           ArchiveWriter::open(kind, [&](ByteView bytes) { return target.write(bytes); }));
+  Archiver archiver(context, *tree.reader, kind, *archive, base);
   FIRN_LET(const auto self, reader.find(path));
   if (self) {
     FIRN_TRY(archiver.add(path, *self));
   }
   tree::TreeReader entries = reader.list_below(path);
+  // A directory waits for its own children: tar gives one its time when it sees the first thing that does not
+  // stand below, and the list has all children of a directory together.
+  std::map<std::string, Bytes, TreeOrder> waiting;
+  const auto add_waiting = [&](std::string_view until) -> Result<> {
+    while (!waiting.empty() && format::compare_directories(waiting.begin()->first, until) <= 0) {
+      const auto first = waiting.begin();
+      base::Reader record(first->second);
+      format::EntryView directory;
+      if (!format::parse_entry(record, directory)) {
+        return fail(ErrorCode::Corrupt, "/" + first->first + ": its record cannot be read");
+      }
+      FIRN_TRY(archiver.add(first->first, format::to_entry(directory)));
+      waiting.erase(first);
+    }
+    return {};
+  };
   while (true) {
     FIRN_LET(const bool more, entries.next());
     if (!more) {
-      return archive->finish();
+      break;
     }
-    FIRN_TRY(archiver.add(format::path_of(entries.key()), format::to_entry(entries.entry())));
+    FIRN_TRY(add_waiting(entries.key().directory));
+    std::string below = format::path_of(entries.key());
+    if (entries.entry().type == FileType::Directory) {
+      waiting.emplace(std::move(below), to_bytes(entries.entry().encoded));
+    } else {
+      FIRN_TRY(archiver.add(below, format::to_entry(entries.entry())));
+    }
   }
+  if (!waiting.empty()) {
+    FIRN_TRY(add_waiting(std::string(std::prev(waiting.end())->first)));
+  }
+  return archive->finish();
 }
 
 Result<int> run_dump(Context& context, const DumpCommand& command) {

@@ -1,5 +1,6 @@
 // firn find: in which snapshots a file is.
 #include <algorithm>
+#include <map>
 #include <memory>
 
 #include "agent/cli/commands.h"
@@ -7,9 +8,12 @@
 #include "agent/cli/nodes.h"
 #include "agent/cli/text.h"
 #include "agent/scan/filter.h"
+#include "repo/tree/tree_diff.h"
 
 namespace firn::cli {
 namespace {
+
+using format::EntryView;
 
 struct FindCommand {
   std::vector<std::string> patterns;
@@ -61,37 +65,137 @@ Json match_json(World& world, const std::string& path, const format::EntryView& 
   return json;
 }
 
-/// Matches of one snapshot; printed as they come, or gathered for JSON.
-Result<std::uint64_t> find_in(Context& context, const FindCommand& command, const Wanted& wanted,
-                              const OpenTree& tree, Json& matches) {
-  repo::RepositoryPages pages(*tree.reader);
-  tree::TreeReader entries(pages, tree.root);
-  std::uint64_t hits = 0;
-  while (true) {
-    FIRN_LET(const bool more, entries.next());
-    if (!more) {
-      return hits;
-    }
-    FIRN_TRY(context.world.stop.check());
-    const format::EntryView& entry = entries.entry();
-    const std::string path = shown_path(entries.key());
-    if (entry.name.empty() || !wanted.takes(path, entry)) {
-      continue;
-    }
-    if (context.out.json()) {
-      matches.push_back(match_json(context.world, path, entry));
+/// Matches that are kept to be compared with: more are printed as they come, and looked for anew.
+constexpr std::size_t kKeptMatchesMax = 100'000;
+
+/// The matches of a snapshot by their place in the tree: a line, or JSON.
+using Matches = std::map<Bytes, std::string>;
+
+/// A snapshot that was searched whole, and all that was found.
+struct Searched {
+  format::ChunkSecret root;
+  Matches matches;
+};
+
+class Finder {
+ public:
+  Finder(Context& context, const FindCommand& command, const Wanted& wanted)
+      : context_(context), command_(command), wanted_(wanted) {}
+
+  /// Searches a snapshot and prints what it holds. What the one before it of the same source shares with it
+  /// is not read again.
+  Result<> search(const OpenTree& tree) {
+    repo::RepositoryPages pages(*tree.reader);
+    snapshot_ = tree.info;
+    hits_ = 0;
+    const Bytes& source = tree.info->snapshot.source.id;
+    const auto before = searched_.find(source);
+    Matches matches;
+    if (before != searched_.end()) {
+      matches = std::move(before->second.matches);
+      kept_ -= matches.size();
+      const format::ChunkSecret root = before->second.root;
+      searched_.erase(before);
+      const auto change = [&](const format::Key& key, const EntryView*, const EntryView* now) -> Result<> {
+        matches.erase(format::sort_key(key));
+        if (now != nullptr) {
+          add(key, *now, matches);
+        }
+        return context_.world.stop.check();
+      };
+      FIRN_TRY(tree::diff_trees({pages, root}, {pages, tree.root}, change));
     } else {
-      if (hits == 0) {
-        context.out.note("in snapshot " + short_id(tree.info->id) + " of " +
-                         plain_time(tree.info->snapshot.time) + ":");
-      }
-      context.out.line(command.long_format
-                           ? long_line(path, entry, entry.target, {.human_sizes = command.human})
-                           : printable(path));
+      FIRN_TRY(search_whole(pages, tree.root, matches));
     }
-    ++hits;
+    const bool is_whole = hits_ == 0;
+    for (const auto& [place, text] : matches) {
+      print(text);
+    }
+    end_snapshot();
+    if (is_whole && kept_ + matches.size() <= kKeptMatchesMax) {
+      kept_ += matches.size();
+      searched_.emplace(source, Searched{.root = tree.root, .matches = std::move(matches)});
+    }
+    return {};
   }
-}
+
+  std::uint64_t hits() const { return hits_all_; }
+
+  void finish() {
+    if (context_.out.json()) {
+      context_.out.write(any_snapshot_ ? "]\n" : "[]\n");
+    }
+  }
+
+ private:
+  Result<> search_whole(tree::PageSource& pages, const format::ChunkSecret& root, Matches& matches) {
+    tree::TreeReader entries(pages, root);
+    while (true) {
+      FIRN_LET(const bool more, entries.next());
+      if (!more) {
+        return {};
+      }
+      FIRN_TRY(context_.world.stop.check());
+      add(entries.key(), entries.entry(), matches);
+      if (matches.size() > kKeptMatchesMax) {
+        for (const auto& [place, text] : matches) {
+          print(text);
+        }
+        matches.clear();
+      }
+    }
+  }
+
+  void add(const format::Key& key, const EntryView& entry, Matches& matches) {
+    const std::string path = shown_path(key);
+    if (entry.name.empty() || !wanted_.takes(path, entry)) {
+      return;
+    }
+    std::string text = context_.out.json() ? json_text(match_json(context_.world, path, entry))
+                       : command_.long_format
+                           ? long_line(path, entry, entry.target, {.human_sizes = command_.human})
+                           : printable(path);
+    matches.emplace(format::sort_key(key), std::move(text));
+  }
+
+  void print(const std::string& text) {
+    if (context_.out.json()) {
+      const char* begin = any_snapshot_ ? ",{\"matches\":[" : "[{\"matches\":[";
+      context_.out.write((hits_ == 0 ? begin : ",") + text);
+      any_snapshot_ = true;
+    } else {
+      if (hits_ == 0) {
+        context_.out.note("in snapshot " + short_id(snapshot_->id) + " of " +
+                          plain_time(snapshot_->snapshot.time) + ":");
+      }
+      context_.out.line(text);
+    }
+    ++hits_;
+    ++hits_all_;
+  }
+
+  void end_snapshot() {
+    if (hits_ == 0) {
+      return;
+    }
+    if (context_.out.json()) {
+      context_.out.write("],\"hits\":" + std::to_string(hits_) + ",\"snapshot\":\"" + snapshot_->id.hex() +
+                         "\"}");
+    } else {
+      context_.out.note("");
+    }
+  }
+
+  Context& context_;
+  const FindCommand& command_;
+  const Wanted& wanted_;
+  const repo::SnapshotInfo* snapshot_ = nullptr;
+  std::uint64_t hits_ = 0;  // of this snapshot, printed
+  std::uint64_t hits_all_ = 0;
+  bool any_snapshot_ = false;
+  std::map<Bytes, Searched> searched_;  // the last snapshot of each source
+  std::size_t kept_ = 0;                // matches in all of them
+};
 
 Result<int> run_find(Context& context, const FindCommand& command) {
   Wanted wanted;
@@ -113,26 +217,13 @@ Result<int> run_find(Context& context, const FindCommand& command) {
   if (!command.reverse) {
     std::reverse(chosen.begin(), chosen.end());  // the newest first
   }
-  Json found = Json::array();
-  std::uint64_t hits_all = 0;
+  Finder finder(context, command, wanted);
   for (const repo::SnapshotInfo* info : chosen) {
     FIRN_LET(const OpenTree tree, open_tree(*open, *info));
-    Json matches = Json::array();
-    FIRN_LET(const std::uint64_t hits, find_in(context, command, wanted, tree, matches));
-    hits_all += hits;
-    if (hits > 0 && context.out.json()) {
-      Json one = Json::object();
-      one["matches"] = std::move(matches);
-      one["hits"] = hits;
-      one["snapshot"] = info->id.hex();
-      found.push_back(std::move(one));
-    } else if (hits > 0) {
-      context.out.note("");
-    }
+    FIRN_TRY(finder.search(tree));
   }
-  if (context.out.json()) {
-    context.out.line(json_text(found));
-  } else if (hits_all == 0) {
+  finder.finish();
+  if (finder.hits() == 0) {
     context.out.note("nothing was found in " + count_text(chosen.size()) + " snapshots");
   }
   return list->problems.empty() ? kExitOk : kExitFailed;
@@ -147,7 +238,9 @@ void add_find(CommandSet& set) {
       .summary = "Find files in snapshots",
       .text =
           "Looks for names and paths in snapshots, the newest first. A pattern without a slash matches any "
-          "part of a path; what is below a directory that matches is found, too.",
+          "part of a path; what is below a directory that matches is found, too. What snapshots of one "
+          "source "
+          "share is read once.",
       .examples = {{"firn find '*.sql' --newest '2026-01-31 00:00'", ""},
                    {"firn find -l -s latest /etc/fstab", ""}},
       .flags = filter_flags(options->filter),

@@ -123,15 +123,20 @@ Result<> list_below(Context& context, const tree::TreeReader& reader, const std:
   }
 }
 
-Json ncdu_entry(const std::string& name, const format::EntryFields& entry) {
+Json ncdu_entry(const std::string& name, const EntryView& entry) {
   Json json = Json::object();
   json["name"] = name;
   json["asize"] = entry.size_bytes;
-  json["dsize"] = entry.size_bytes;
+  json["dsize"] = entry.content.length;  // without the holes
   json["dev"] = entry.device;
   json["ino"] = entry.inode;
   json["nlink"] = entry.nlink;
-  json["notreg"] = entry.type != FileType::Regular;
+  if (entry.nlink > 1 && entry.type != FileType::Directory) {
+    json["hlnkc"] = true;  // counted once, by device and inode
+  }
+  if (entry.type != FileType::Regular && entry.type != FileType::Directory) {
+    json["notreg"] = true;
+  }
   json["uid"] = entry.uid;
   json["gid"] = entry.gid;
   json["mode"] = entry.mode;
