@@ -4,6 +4,7 @@ import errno
 import os
 import pathlib
 import signal
+import subprocess
 import threading
 
 import mountlib  # also puts firnlib on the path
@@ -203,6 +204,46 @@ class Life(mountlib.TestCase):
         for reader in readers:
             reader.join()
         self.assertEqual(problems, [])
+
+    def test_who_waits_for_a_silent_store_can_be_killed(self):
+        """A store that does not answer: strace holds up every read of some packs for longer than the case lasts."""
+        firnlib.write_random(self.source / "large", 7, 3 * MIB)
+        self.repo.init().backup(self.source)
+        for kind, look in (("data", lambda mount: ["cat", self.shown(mount) / "large"]),
+                           ("meta", lambda mount: ["ls", "-lR", self.shown(mount)])):
+            with self.subTest(kind):
+                trace = self.temp / f"{kind}.strace"
+                paths = [part for pack in self.repo.objects(kind) for part in ("-P", pack)]
+                mount = self.mount(name=kind, prefix=["strace", "-f", "-o", trace, *paths, "-e", "trace=pread64",
+                                                      "-e", "inject=pread64:delay_enter=1000000000"])
+                reader = subprocess.Popen(look(mount), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                try:
+                    firnlib.wait_until(lambda: "pread64" in trace.read_text(), "the store to be asked")
+                    self.assertIsNone(reader.poll())
+                    reader.send_signal(signal.SIGKILL)
+                    self.assertEqual(reader.wait(30), -signal.SIGKILL)
+                finally:
+                    reader.kill()
+                    # Whoever mounted is told first: strace alone would leave it held up.
+                    for child in pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split():
+                        os.kill(int(child), signal.SIGKILL)
+                    mount.process.kill()
+
+    def test_forgotten_snapshots_vanish_and_what_is_open_stays(self):
+        path = firnlib.write_random(self.source / "file", 8, 2 * MIB)
+        self.repo.init()
+        first = self.repo.backup(self.source)["snapshot_id"]
+        mount = self.mount()
+        content = path.read_bytes()
+        with open(mount.path / f"ids/{first[:8]}{path}", "rb", buffering=0) as file:
+            self.assertEqual(os.pread(file.fileno(), 4096, 0), content[:4096])
+            firnlib.write(self.source / "file", "changed")
+            self.repo.backup(self.source)
+            self.repo.run("forget", first)
+            firnlib.wait_until(lambda: first[:8] not in os.listdir(mount.path / "ids"), "it to vanish", FRESH_S)
+            self.assertFalse((mount.path / f"ids/{first[:8]}").exists())
+            self.assertEqual(os.pread(file.fileno(), len(content), 0), content)
+        self.assertEqual((self.shown(mount) / "file").read_text(), "changed")
 
 
 if __name__ == "__main__":
