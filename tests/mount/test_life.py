@@ -241,7 +241,7 @@ class Life(mountlib.TestCase):
             self.repo.backup(self.source)
             self.repo.run("forget", first)
             firnlib.wait_until(lambda: first[:8] not in os.listdir(mount.path / "ids"), "it to vanish", FRESH_S)
-            self.assertFalse((mount.path / f"ids/{first[:8]}").exists())
+            firnlib.wait_until(lambda: not (mount.path / f"ids/{first[:8]}").exists(), "its name to vanish", FRESH_S)
             self.assertEqual(os.pread(file.fileno(), len(content), 0), content)
         self.assertEqual((self.shown(mount) / "file").read_text(), "changed")
 
