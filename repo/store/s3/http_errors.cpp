@@ -43,6 +43,14 @@ Error error_of_curl(CURLcode code, std::string_view detail, std::string_view url
   const std::string host(authority_of(url));
   const std::string told(detail.empty() ? curl_easy_strerror(code) : detail);
   const bool is_tls = url.starts_with("https:");
+  // TLS 1.3 tells it only with the answer, as an error of receiving.
+  if (contains(detail, "alert certificate required") || contains(detail, "alert handshake failure") ||
+      contains(detail, "alert bad certificate") || contains(detail, "alert unknown ca")) {
+    return {ErrorCode::Denied,
+            host +
+                " refuses the TLS connection: give it a certificate that it knows with --tls-client-cert (" +
+                told + ")"};
+  }
   switch (code) {
     case CURLE_URL_MALFORMAT:
       return {ErrorCode::Invalid, "not a URL: " + std::string(url.substr(0, url.find('?')))};
@@ -59,11 +67,6 @@ Error error_of_curl(CURLcode code, std::string_view detail, std::string_view url
     case CURLE_SSL_CONNECT_ERROR:
       if (met_no_tls(detail)) {
         return {ErrorCode::Invalid, host + " does not speak TLS: write http:// in the repository's URL"};
-      }
-      if (contains(detail, "alert certificate required") || contains(detail, "handshake failure") ||
-          contains(detail, "bad certificate")) {
-        return {ErrorCode::Denied,
-                host + " refuses the TLS connection: it may want a --tls-client-cert (" + told + ")"};
       }
       return {ErrorCode::Unavailable, "no TLS connection with " + host + ": " + told};
     case CURLE_PEER_FAILED_VERIFICATION:

@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "repo/base/rng.h"
+#include "repo/store/s3/http_errors.h"
 #include "tests/repo/store/s3/loopback_server.h"
 
 namespace firn::store::s3 {
@@ -206,6 +207,45 @@ TEST_F(HttpTest, KeepsToItsLimits) {
         http->perform({.method = method, .url = server.url(), .body = sends ? ByteView(body) : ByteView()}));
     // One buffer of debt is given: 256 KiB of 600,000 bytes may go at once.
     EXPECT_GE(executor_.clock().steady() - began, milliseconds(200)) << method;
+  }
+}
+
+TEST(HttpErrors, SayWhatToDo) {
+  struct Case {
+    CURLcode code;
+    const char* detail;
+    const char* url;
+    ErrorCode is;
+    const char* says;
+  };
+  const Case cases[] = {
+      {CURLE_COULDNT_RESOLVE_HOST, "", "https://h/", ErrorCode::Unavailable, "has no address"},
+      {CURLE_COULDNT_CONNECT, "refused", "https://h/", ErrorCode::Unavailable, "cannot be reached: refused"},
+      {CURLE_OPERATION_TIMEDOUT, "", "https://h/", ErrorCode::Unavailable, "does not answer"},
+      {CURLE_SSL_CONNECT_ERROR, "error:0A00010B:SSL routines::wrong version number", "https://h/",
+       ErrorCode::Invalid, "write http://"},
+      {CURLE_GOT_NOTHING, "", "http://h/", ErrorCode::Unavailable, "write https://"},
+      {CURLE_UNSUPPORTED_PROTOCOL, "Received HTTP/0.9 when not allowed", "http://h/", ErrorCode::Invalid,
+       "write https://"},
+      {CURLE_PEER_FAILED_VERIFICATION, "SSL certificate problem: self-signed certificate", "https://h/",
+       ErrorCode::Denied, "is signed by itself"},
+      {CURLE_PEER_FAILED_VERIFICATION,
+       "SSL: no alternative certificate subject name matches target host name 'h'", "https://h/",
+       ErrorCode::Denied, "is for another name"},
+      {CURLE_PEER_FAILED_VERIFICATION, "SSL certificate problem: certificate has expired", "https://h/",
+       ErrorCode::Denied, "is not valid now"},
+      {CURLE_PEER_FAILED_VERIFICATION, "unable to get local issuer certificate", "https://h/",
+       ErrorCode::Denied, "is not trusted"},
+      {CURLE_SSL_CACERT_BADFILE, "", "https://h/", ErrorCode::Invalid, "--cacert"},
+      {CURLE_SSL_CERTPROBLEM, "", "https://h/", ErrorCode::Invalid, "--tls-client-cert"},
+      {CURLE_RECV_ERROR, "OpenSSL SSL_read: tlsv13 alert certificate required", "https://h/",
+       ErrorCode::Denied, "--tls-client-cert"},
+      {CURLE_RECV_ERROR, "Connection reset by peer", "https://h/", ErrorCode::Unavailable, "reset"},
+  };
+  for (const Case& c : cases) {
+    const Error error = error_of_curl(c.code, c.detail, c.url);
+    EXPECT_EQ(error.code, c.is) << error.message;
+    EXPECT_NE(error.message.find(c.says), std::string::npos) << error.message;
   }
 }
 
