@@ -105,6 +105,8 @@ void on_init(void* userdata, struct fuse_conn_info* connection) {
   connection->max_background = kBackgroundMax;
   connection->congestion_threshold = kBackgroundMax * 3 / 4;
   connection->want |= connection->capable & FUSE_CAP_CACHE_SYMLINKS;
+  // Attributes with every listing: they stand beside the names, and one by one each costs a look into a page.
+  connection->want &= ~static_cast<unsigned>(FUSE_CAP_READDIRPLUS_AUTO);
 }
 
 /// The kernel judges by ACLs, too, where it judges at all.

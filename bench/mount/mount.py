@@ -10,6 +10,7 @@ import os
 import pathlib
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -56,8 +57,11 @@ class Mounted:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
+        # Older restics leave their mount behind at any other signal.
+        self.process.send_signal(signal.SIGINT)
         self.process.wait()
+        if os.path.ismount(self.path):
+            subprocess.run(["umount", "-l", str(self.path)], check=False)
 
     def shown(self, source):
         return f"{self.path}/snapshots/latest{source}"
