@@ -4,9 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "tests/repo/maintainer.h"
-#include "tests/repo/recording_store.h"
-#include "tests/repo/rig.h"
+#include "tests/repo/maintenance_rig.h"
 
 namespace firn::repo {
 namespace {
@@ -15,65 +13,11 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
 
-Files files_of(std::uint64_t seed, unsigned count = 6, std::size_t size = 90'000) {
-  Files files;
-  for (unsigned i = 0; i < count; ++i) {
-    files["dir/file" + std::to_string(i)] = random_bytes(seed * 100 + i, size);
-  }
-  return files;
-}
-
-/// A repository in memory, a node that backs up, and a node that maintains.
-struct Place {
-  explicit Place(base::Executor& executor, std::uint64_t seed = 1) : world(executor, seed), state(executor) {
-    make_repository(world);
-    node = std::make_unique<Node>(world, world.store, state, key_file_of(1));
-  }
-
-  Result<MaintenanceReport> prune(MaintenanceOptions options = {}) {
-    base::StopFlag stop;
-    MaintenanceProgress progress;
-    options.memory_bytes = 8 << 20;
-    return maintain(node->repository(), node->index(), node->cache(), node->state(), options, stop, progress);
-  }
-  static MaintenanceOptions exact() {
-    MaintenanceOptions options;
-    options.max_unused = {.kind = UnusedLimit::Kind::Bytes, .percent = 0, .bytes = 0};
-    return options;
-  }
-  void forget(const format::SnapshotId& id) {
-    const MaintenanceView view = must(load_maintenance(node->repository(), node->cache()));
-    const SnapshotList list = must(list_snapshots(node->repository(), node->cache(), view));
-    Maintainer maintainer(world, node->repository());
-    maintainer.forget(must(find_by_prefix(list, id.hex()))->snapshot.name);
-  }
-  std::uint64_t stored_bytes() {
-    std::uint64_t sum = 0;
-    for (const std::string_view prefix : {"data/", "meta/"}) {
-      for (const std::string& name : world.names(prefix)) {
-        sum += world.bytes(name).size();
-      }
-    }
-    return sum;
-  }
-
-  World world;
-  kv::MemoryKv state;
-  std::unique_ptr<Node> node;
-};
-
-void in_a_place(const std::function<void(Place&)>& body) {
-  under_each_executor([&](base::Executor& executor) {
-    Place place(executor);
-    body(place);
-  });
-}
-
 TEST(Maintenance, ARepositoryWithoutGarbageKeepsEverything) {
   in_a_place([](Place& place) {
     const auto id = must(place.node->backup(files_of(1)));
     const auto packs = place.world.names("data/");
-    const MaintenanceReport report = must(place.prune());
+    const MaintenanceReport report = must(place.prune({}));
     EXPECT_THAT(report.problems, IsEmpty());
     EXPECT_EQ(report.packs_deleted, 0U);
     EXPECT_EQ(place.world.names("data/"), packs);

@@ -245,9 +245,18 @@ class History {
     for (unsigned run = 0; run < runs; ++run) {
       executor_.sleep_for(std::chrono::minutes(rng_.below(200)));
       const auto report = maintain_once(*process->node, process->identity, false);
+      const bool good_store = sim_.fault_level == 0;
       if (!report) {
         verdict_.declared += 1;
+        // Fenced by another run, or the records were folded again and again while it read them.
+        if (good_store && report.error().code != ErrorCode::Changed &&
+            report.error().code != ErrorCode::Unavailable) {
+          defect("FALSE ALARM: prune on a good store: " + report.error().message);
+        }
         continue;
+      }
+      if (good_store && !report->problems.empty()) {
+        defect("FALSE ALARM: prune on a good store: " + report->problems.front());
       }
       verdict_.prunes += 1;
       verdict_.packs_deleted += report->packs_deleted;
@@ -314,7 +323,9 @@ class History {
   void harm(Machine& machine, unsigned number) {
     const auto process = start(machine, number, 2, false);
     Node& node = *process->node;
-    auto session = node.session({});
+    repo::SessionOptions options;
+    options.process = process->identity;
+    auto session = node.session(options);
     if (!session) {
       return;
     }
@@ -441,6 +452,8 @@ class History {
 
   void judge() {
     sim_.fault_level = 0;
+    // Whoever has died is silent by now.
+    executor_.sleep_for(std::chrono::hours(3));
     machines_.push_back(std::make_unique<Machine>(executor_));
     Node node(world_, world_.store, machines_.back()->disk, repo::key_file_of(1));
     repo::ProcessIdentity identity;
@@ -491,8 +504,9 @@ class History {
         left->packs_deleted > 0) {
       defect("LEAK " + when + ": " + std::to_string(left->counts.blobs.unused) + " chunks unused, " +
              std::to_string(left->counts.packs.unreferenced) + " packs in no index, " +
-             std::to_string(left->packs_waiting) + " packs waiting, " + std::to_string(left->packs_deleted) +
-             " to be deleted");
+             std::to_string(left->packs_waiting) + " packs waiting for " +
+             (left->waiting_for.empty() ? "nobody" : left->waiting_for.front()) + ", " +
+             std::to_string(left->packs_deleted) + " to be deleted");
     }
     if (world_.names(format::kSessionsPrefix).size() > 3) {
       defect("LEAK " + when + ": markers of ended sessions are left");
