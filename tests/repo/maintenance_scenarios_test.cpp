@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "repo/format/capability.h"
 #include "repo/format/index_object.h"
 #include "tests/repo/maintenance_rig.h"
 #include "tests/support/forwarding_store.h"
@@ -21,6 +22,9 @@ struct Hostile {
                  key_file_of(2),
                  {.roles = format::Roles{}.with(format::Role::Writer), .user = "", .host = ""}));
     node = std::make_unique<Node>(world, world.store, state, key_file_of(2));
+    // Who opened the repository before does not know the key.
+    place.node.reset();
+    place.node = std::make_unique<Node>(world, world.store, place.state, key_file_of(1));
     session = must(node->session());
   }
   template <class Name, class Record>
@@ -158,7 +162,10 @@ TEST(Scenario, AJunkSnapshotKeepsEverythingUntilItIsForgotten) {
                  .n = 0};
     junk.root = format::ChunkId{place.world.rng.bytes<32>()};
     junk.refs_root = format::ChunkId{place.world.rng.bytes<32>()};
-    hostile.put(junk.name, junk);
+    must(hostile.node->repository()
+             .put_sealed(format::object_name(junk.name), must(format::encode(junk)),
+                         must(format::encode_capabilities({})))
+             .as_result());
     hostile.session->end();
     const std::string junk_id = format::snapshot_id(junk.name).hex().substr(0, 8);
     const MaintenanceReport report = must(place.prune());
@@ -255,6 +262,8 @@ TEST(Scenario, RunsAtTheSameTimeDoNotTakeFromEachOther) {
       for (unsigned i = 7; i < 10; ++i) {
         EXPECT_EQ(place.restore(ids[i]), files_of(i / 2, 3, 20'000));
       }
+      // The first one drops what waited for the three.
+      must(place.prune());
       const MaintenanceReport last = must(place.prune());
       EXPECT_THAT(last.problems, IsEmpty());
       EXPECT_EQ(last.packs_waiting, 0U);

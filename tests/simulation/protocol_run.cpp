@@ -500,13 +500,13 @@ class History {
     if (!left) {
       return defect("FALSE ALARM " + when + ": dry run: " + left.error().message);
     }
+    // Small packs may still be worth merging; that is no garbage.
     if (left->counts.blobs.unused > 0 || left->counts.packs.unreferenced > 0 || left->packs_waiting > 0 ||
-        left->packs_deleted > 0) {
+        left->counts.packs.remove > 0) {
       defect("LEAK " + when + ": " + std::to_string(left->counts.blobs.unused) + " chunks unused, " +
              std::to_string(left->counts.packs.unreferenced) + " packs in no index, " +
              std::to_string(left->packs_waiting) + " packs waiting for " +
-             (left->waiting_for.empty() ? "nobody" : left->waiting_for.front()) + ", " +
-             std::to_string(left->packs_deleted) + " to be deleted");
+             (left->waiting_for.empty() ? "nobody" : left->waiting_for.front()));
     }
     if (world_.names(format::kSessionsPrefix).size() > 3) {
       defect("LEAK " + when + ": markers of ended sessions are left");
