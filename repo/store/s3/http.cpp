@@ -92,6 +92,7 @@ struct Exchange {
   HttpResponse response;
   std::optional<Error> own_error;  // of the sink, or of a limit
   std::optional<HttpFailure> failure;
+  int sends = 0;  // how often libcurl was about to send it
   std::size_t sent_bytes = 0;
   std::size_t header_bytes = 0;
   bool head_ended = false;  // libcurl takes a head that is cut off for a whole one
@@ -245,6 +246,10 @@ extern "C" {
 static curl_socket_t firn_http_open_socket(void* loop, curlsocktype, curl_sockaddr* address) {
   return static_cast<Loop*>(loop)->open_socket(*address);
 }
+static int firn_http_before_sending(void* exchange, char*, char*, int, int) {
+  static_cast<Exchange*>(exchange)->sends += 1;
+  return CURL_PREREQFUNC_OK;
+}
 static int firn_http_close_socket(void* loop, curl_socket_t socket) {
   return static_cast<Loop*>(loop)->close_socket(socket);
 }
@@ -325,6 +330,8 @@ bool Loop::set_up(Exchange& exchange) {
   curl_easy_setopt(handle, CURLOPT_HEADERDATA, &exchange);
   curl_easy_setopt(handle, CURLOPT_WRITEFUNCTION, &firn_http_body);
   curl_easy_setopt(handle, CURLOPT_WRITEDATA, &exchange);
+  curl_easy_setopt(handle, CURLOPT_PREREQFUNCTION, &firn_http_before_sending);
+  curl_easy_setopt(handle, CURLOPT_PREREQDATA, &exchange);
   curl_easy_setopt(handle, CURLOPT_OPENSOCKETFUNCTION, &firn_http_open_socket);
   curl_easy_setopt(handle, CURLOPT_OPENSOCKETDATA, this);
   curl_easy_setopt(handle, CURLOPT_CLOSESOCKETFUNCTION, &firn_http_close_socket);
@@ -493,16 +500,15 @@ void Loop::end(Exchange& exchange, CURLcode code) {
   long status = 0;
   curl_easy_getinfo(handle, CURLINFO_RESPONSE_CODE, &status);
   exchange.response.status = static_cast<int>(status);
+  exchange.response.resent = exchange.sends > 1;
   if (code == CURLE_OK && !exchange.head_ended) {
     code = CURLE_PARTIAL_FILE;
   }
   if (code != CURLE_OK || exchange.own_error) {
-    curl_off_t connected_after = 0;
-    curl_easy_getinfo(handle, CURLINFO_PRETRANSFER_TIME_T, &connected_after);
     exchange.failure = HttpFailure{
         exchange.own_error ? *std::move(exchange.own_error)
                            : error_of_curl(code, exchange.error_text.data(), exchange.request.url),
-        connected_after > 0 || exchange.sent_bytes > 0};
+        exchange.sends > 0};
   }
   finish(exchange);
 }

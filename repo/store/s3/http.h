@@ -34,6 +34,9 @@ struct HttpResponse {
   int status = 0;
   std::vector<HttpHeader> headers;
   Bytes body;  // empty when a sink took it
+  /// A kept connection had died under the request, and libcurl sent it again on another: the server may have
+  /// carried out the first one too.
+  bool resent = false;
   /// The first header of that lower-case name; empty when there is none.
   std::string_view header(std::string_view name) const;
 };

@@ -233,6 +233,7 @@ S3Store::Answer S3Store::exchange(const HttpRequest& request, const Signing& sig
     return *std::move(result);
   }
   Refusal refusal = refusal_of(*result, signing.asked);
+  refusal.maybe_done = refusal.maybe_done || result->resent;
   pace_.leave({.throttled = refusal.throttled, .leave_alone = refusal.leave_alone});
   return tl::unexpected<Refusal>(std::move(refusal));
 }
@@ -318,7 +319,8 @@ Outcome S3Store::put(const ObjectName& name, ByteView bytes, PutOptions options)
     return Done{};
   }
   if (answer.error().kind == Refusal::Kind::Exists) {
-    return compare_existing(name, bytes);
+    const Outcome compared = compare_existing(name, bytes);
+    return !compared.done() && answer.error().maybe_done ? Outcome(Unknown{compared.why()}) : compared;
   }
   Refusal refusal = std::move(answer).error();
   const bool is_understood =

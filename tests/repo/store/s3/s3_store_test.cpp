@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
+
 #include "repo/store/s3/crc32c.h"
 #include "repo/store/s3/sigv4.h"
 #include "repo/store/s3/times.h"
@@ -177,6 +179,29 @@ TEST_F(S3StoreTest, TellsWritesThatAreDoneNotDoneAndUnknownApart) {
         EXPECT_EQ(outcome.why().code, c.code) << outcome.why().message;
         EXPECT_NE(outcome.why().message.find("data/ab/x"), std::string::npos) << outcome.why().message;
       }
+    }
+  }
+}
+
+TEST_F(S3StoreTest, DoesNotKnowWhenLibcurlSentItAgainByItself) {
+  // A kept connection dies under the second request; the third, which libcurl sends unasked, is refused.
+  for (const Reply& last : {refuse(403, "AccessDenied"), refuse(503, "SlowDown"),
+                            refuse(412, "PreconditionFailed"), reply(200)}) {
+    for (const bool removes : {false, true}) {
+      std::atomic<int> count{0};
+      LoopbackServer server([&](const ServedRequest& request) {
+        const int number = ++count;
+        return number == 1           ? reply(200)
+               : number == 2         ? Reply{.bytes = "", .close = true}
+               : request.has("GET ") ? reply(200, "another")
+                                     : last;
+      });
+      const auto store = store_of(server);
+      ASSERT_TRUE(store->put(name_of("data/ab/first"), as_bytes("x")).done());
+      const Outcome outcome = removes ? store->remove(name_) : store->put(name_, as_bytes("x"));
+      EXPECT_GE(server.requests().size(), 3U);
+      EXPECT_EQ(kind_of(outcome), last.bytes.find(" 200 ") == std::string::npos ? Is::Unknown : Is::Done)
+          << last.bytes;
     }
   }
 }
