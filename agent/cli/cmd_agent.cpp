@@ -46,7 +46,8 @@ void add_controller(CommandSet& set, RunController run) {
       .summary = "Look after a Kubernetes cluster's backup and restore requests",
       .text =
           "Runs once in a cluster, in a pod of a Deployment; of several, the one that holds the Lease "
-          "firn-controller works. Fails requests whose node is gone or whose agent is silent, and deletes "
+          "firn-controller works. Makes the requests of BackupPolicies, fails requests whose node is gone or "
+          "whose agent is silent, and deletes "
           "requests whose ttlSecondsAfterFinished is over. It never touches a snapshot.",
       .examples = {{"firn controller --identity controller-1", ""}},
       .flags = {},

@@ -4,6 +4,7 @@
 
 #include "agent/controller/janitor.h"
 #include "agent/controller/leader.h"
+#include "agent/controller/policy.h"
 #include "agent/service/log.h"
 #include "agent/service/metrics.h"
 
@@ -69,6 +70,15 @@ Result<> run_controller(const ControllerOptions& options, const DaemonWorld& wor
                     static_cast<double>(swept->unended));
       } else if (!world.stop.requested()) {
         log.warn("looking over the requests failed; it is tried again", {{"error", swept.error().message}});
+      }
+    }
+    if (leads && *leads) {
+      const auto run =
+          controller::run_policies(client, world.clock, [&](const auto& policy, const auto& what) {
+            log.info("policy", {{"namespace", policy.meta.ns}, {"name", policy.meta.name}, {"detail", what}});
+          });
+      if (!run && !world.stop.requested()) {
+        log.warn("looking over the policies failed; it is tried again", {{"error", run.error().message}});
       }
     }
     static_cast<void>(client.pause(kRenewEvery));

@@ -236,6 +236,33 @@ class Left(unittest.TestCase):
         wait_for("the request to go", lambda: "NotFound" in cluster.kubectl("get", "pvb", "-n", "app", name, code=None))
         self.assertIn(snapshot, [one["id"] for one in SESSION["repository"].run("snapshots", "--json").json()])
 
+    def test_a_policy_makes_requests_when_it_is_due(self):
+        cluster = SESSION["cluster"]
+        cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "policy"}},
+                      {"apiVersion": "v1", "kind": "Pod",
+                       "metadata": {"name": "p", "namespace": "policy", "labels": {"app": "db"}},
+                       "spec": {"terminationGracePeriodSeconds": 1, "volumes": [{"name": "v", "emptyDir": {}}],
+                                "containers": [{"name": "c", "image": clusterlib.BUSYBOX, "imagePullPolicy": "Never",
+                                                "command": ["sh", "-c", "trap exit TERM; while :; do sleep 1; done"],
+                                                "volumeMounts": [{"name": "v", "mountPath": "/v"}]}]}})
+        cluster.kubectl("wait", "-n", "policy", "--for=condition=Ready", "pod/p",
+                        f"--timeout={clusterlib.PATIENCE_S}s")
+        cluster.apply({"apiVersion": f"{clusterlib.GROUP}/v1alpha1", "kind": "BackupPolicy",
+                       "metadata": {"name": "often", "namespace": "policy"},
+                       "spec": {"schedule": "* * * * *", "timeZone": "Europe/Berlin", "volumes": ["v"],
+                                "selector": {"matchLabels": {"app": "db"}}, "repositoryRef": {"name": "main"}}},
+                      {"apiVersion": f"{clusterlib.GROUP}/v1alpha1", "kind": "BackupPolicy",
+                       "metadata": {"name": "wrong", "namespace": "policy"},
+                       "spec": {"schedule": "61 * * * *", "selector": {}, "repositoryRef": {"name": "main"}}})
+        made = wait_for("a request of the policy", lambda: cluster.get(
+            "pvb", "-n", "policy", "-l", "backup.firn.io/policy=often")["items"])[0]["metadata"]["name"]
+        cluster.succeeded("pvb", made, namespace="policy")
+        status = wait_for("a status", lambda: cluster.get("bpol", "-n", "policy", "often")["status"].get("lastRunTime"))
+        self.assertRegex(status, r":00Z$")
+        wrong = clusterlib.conditions(cluster.get("bpol", "-n", "policy", "wrong"))["Ready"]
+        self.assertEqual(("False", "InvalidSchedule"), (wrong["status"], wrong["reason"]))
+        cluster.kubectl("delete", "bpol", "-n", "policy", "--all")
+
     def test_another_controller_takes_over(self):
         cluster = SESSION["cluster"]
 
