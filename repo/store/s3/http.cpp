@@ -97,6 +97,7 @@ struct Exchange {
   std::size_t header_bytes = 0;
   bool head_ended = false;  // libcurl takes a head that is cut off for a whole one
   bool paused = false;
+  bool is_stuck = false;
   SteadyTime began;
   // What moved since the window began; a new phase begins a new one.
   enum class Phase { Sending, Waiting, Receiving };
@@ -287,7 +288,7 @@ void Loop::begin(Exchange& exchange) {
   }
   if (!exchange.handle || !set_up(exchange) ||
       curl_multi_add_handle(multi_.get(), exchange.handle.get()) != CURLM_OK) {
-    exchange.failure = HttpFailure{{ErrorCode::Exhausted, "libcurl is out of memory"}, false};
+    exchange.failure = HttpFailure{{ErrorCode::Exhausted, "libcurl is out of memory"}, false, false};
     finish(exchange);
     return;
   }
@@ -508,7 +509,7 @@ void Loop::end(Exchange& exchange, CURLcode code) {
     exchange.failure = HttpFailure{
         exchange.own_error ? *std::move(exchange.own_error)
                            : error_of_curl(code, exchange.error_text.data(), exchange.request.url),
-        exchange.sends > 0};
+        exchange.sends > 0, exchange.is_stuck || code == CURLE_OPERATION_TIMEDOUT};
   }
   finish(exchange);
 }
@@ -586,6 +587,7 @@ std::optional<Error> Loop::stuck(Exchange& exchange, SteadyTime time) {
     enter(exchange, exchange.phase);
     return std::nullopt;
   }
+  exchange.is_stuck = true;
   const std::string host(authority_of(exchange.request.url));
   const std::string span = std::to_string(window.count() / 1000) + " s";
   return Error{ErrorCode::Unavailable, is_waiting

@@ -66,6 +66,7 @@ struct HttpRequest {
 struct HttpFailure {
   Error error;
   bool maybe_sent = true;  // false: the server has surely seen nothing of the request
+  bool stuck = false;      // it did not move for too long
 };
 using HttpResult = tl::expected<HttpResponse, HttpFailure>;
 

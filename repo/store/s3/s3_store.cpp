@@ -223,7 +223,8 @@ S3Store::Answer S3Store::exchange(const HttpRequest& request, const Signing& sig
   pace_.enter();
   HttpResult result = http_->exchange(request);
   if (!result) {
-    pace_.leave({.answered = false});
+    // A link or server that has too much to do gets less.
+    pace_.leave({.answered = false, .throttled = result.error().stuck});
     return tl::unexpected<Refusal>(
         Refusal{.error = std::move(result).error().error, .maybe_done = result.error().maybe_sent});
   }

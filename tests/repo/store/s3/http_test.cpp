@@ -146,10 +146,11 @@ TEST_F(HttpTest, EndsWhatDoesNotMove) {
   });
   const auto http = client({.stuck_timeout = milliseconds(1100), .trickle_timeout = milliseconds(1000)});
   for (const char* path : {"/mute", "/trickle"}) {
-    const auto result = http->perform({.url = server.url() + path});
+    const auto result = http->exchange({.url = server.url() + path});
     ASSERT_FALSE(result.has_value());
-    EXPECT_EQ(result.error().code, ErrorCode::Unavailable);
-    EXPECT_NE(result.error().message.find("1 s"), std::string::npos) << result.error().message;
+    EXPECT_TRUE(result.error().stuck);
+    EXPECT_EQ(result.error().error.code, ErrorCode::Unavailable);
+    EXPECT_NE(result.error().error.message.find("1 s"), std::string::npos) << result.error().error.message;
   }
   EXPECT_FALSE(http->perform({.url = server.url() + "/mute", .time_max = milliseconds(50)}).has_value());
 }
