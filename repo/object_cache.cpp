@@ -57,6 +57,18 @@ Result<format::OpenedObject> ObjectCache::get(const format::ObjectName& name) {
   return object;
 }
 
+store::Outcome ObjectCache::put(const format::ObjectName& name, Bytes body, Bytes extra) {
+  auto sealed = repository_.seal(name, std::move(body), std::move(extra));
+  if (!sealed) {
+    return store::NotDone{std::move(sealed).error()};
+  }
+  store::Outcome outcome = repository_.store().put(name, *sealed);
+  if (outcome.done()) {
+    remember(name, *sealed);
+  }
+  return outcome;
+}
+
 void ObjectCache::remember(const format::ObjectName& name, ByteView sealed) {
   if (!environment_ || sealed.size() > kCachedBytesMax) {
     return;

@@ -20,6 +20,8 @@ class ObjectCache {
   static Result<std::unique_ptr<ObjectCache>> open(const Repository& repository, kv::LocalKv* kv);
 
   Result<format::OpenedObject> get(const format::ObjectName& name);
+  /// Repository::put_sealed(), and what was surely stored need not be fetched later.
+  store::Outcome put(const format::ObjectName& name, Bytes body, Bytes extra = {});
 
  private:
   ObjectCache(const Repository& repository, std::unique_ptr<kv::Environment> environment)

@@ -15,8 +15,8 @@ using format::ConfigName;
 using format::KeyId;
 
 /// The configurations that LIST shows, highest first.
-Result<std::vector<std::uint32_t>> config_numbers(store::ObjectStore& store) {
-  std::vector<std::uint32_t> numbers;
+Result<ConfigNumbers> config_numbers(store::ObjectStore& store) {
+  ConfigNumbers numbers;
   FIRN_TRY(store::list_all(store, format::kConfigPrefix, [&](const store::ListedObject& object) -> Result<> {
     if (const auto name = format::parse_name_as<ConfigName>(object.name)) {
       numbers.push_back(name->n);
@@ -33,7 +33,7 @@ Failure no_repository(const store::ObjectStore& store) {
 }
 
 /// The highest configuration that pk_A signed.
-Result<format::Config> load_config(store::ObjectStore& store, const std::vector<std::uint32_t>& numbers,
+Result<format::Config> load_config(store::ObjectStore& store, const ConfigNumbers& numbers,
                                    const crypto::Ed25519PublicKey& admin) {
   std::optional<Error> problem;
   for (const std::uint32_t n : numbers) {
@@ -143,17 +143,19 @@ Result<std::unique_ptr<Repository>> Repository::init(const Services& services, s
   return open(services, store, again);
 }
 
-Result<std::unique_ptr<Repository>> Repository::open(const Services& services, store::ObjectStore& store,
-                                                     const Unlock& unlock) {
+Result<ConfigNumbers> Repository::find(store::ObjectStore& store) {
   auto numbers = config_numbers(store);
-  if (!numbers && numbers.error().code == ErrorCode::NotFound) {
+  if (numbers ? numbers->empty() : numbers.error().code == ErrorCode::NotFound) {
     return no_repository(store);
   }
+  return numbers;
+}
+
+Result<std::unique_ptr<Repository>> Repository::open(const Services& services, store::ObjectStore& store,
+                                                     const Unlock& unlock,
+                                                     std::optional<ConfigNumbers> numbers) {
   if (!numbers) {
-    return Failure(std::move(numbers).error());
-  }
-  if (numbers->empty()) {
-    return no_repository(store);
+    FIRN_LET(numbers, find(store));
   }
   FIRN_LET(const KeyListing listing, list_keys(store));
   Result<format::Config> found = fail(ErrorCode::NotFound, "");
@@ -180,14 +182,18 @@ Result<std::unique_ptr<Repository>> Repository::open(const Services& services, s
   return std::unique_ptr<Repository>(new Repository(services, store, std::move(config), std::move(keys)));
 }
 
+Result<Bytes> Repository::seal(const format::ObjectName& name, Bytes body, Bytes extra) const {
+  const auto signed_body = format::sign_body(name, std::move(body), keys_->kid(), keys_->sign_pair());
+  return in(name.str(),
+            format::seal_object(keys_->meta(), name, services_.rng.bytes<32>(),
+                                format::OpenedObject{.signed_body = signed_body, .extra = std::move(extra)}));
+}
+
 store::Outcome Repository::put_sealed(const format::ObjectName& name, Bytes body, Bytes extra,
                                       store::PutOptions options) const {
-  const auto signed_body = format::sign_body(name, std::move(body), keys_->kid(), keys_->sign_pair());
-  auto sealed =
-      format::seal_object(keys_->meta(), name, services_.rng.bytes<32>(),
-                          format::OpenedObject{.signed_body = signed_body, .extra = std::move(extra)});
+  auto sealed = seal(name, std::move(body), std::move(extra));
   if (!sealed) {
-    return store::NotDone{std::move(sealed).error().in(name.str())};
+    return store::NotDone{std::move(sealed).error()};
   }
   return store_.put(name, *sealed, options);
 }

@@ -6,8 +6,11 @@
 // (chunk_reader.h), which snapshots count (snapshots.h). Threads: any, once it is open.
 #pragma once
 
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "repo/base/result.h"
 #include "repo/format/config.h"
@@ -26,16 +29,22 @@ struct InitOptions {
   const format::CutKey* cut = nullptr;
 };
 
+using ConfigNumbers = std::vector<std::uint32_t>;
+
 class Repository {
  public:
   /// Makes a repository in an empty place, with one key of all roles. Errors: Exists (there is one), Invalid
   /// (parameters), and those of the store.
   static Result<std::unique_ptr<Repository>> init(const Services& services, store::ObjectStore& store,
                                                   const Unlock& unlock, const InitOptions& options);
+  /// The configurations that a place has, highest first: one LIST, before anybody is asked for a key. Errors:
+  /// NotFound (no repository there), and those of the store.
+  static Result<ConfigNumbers> find(store::ObjectStore& store);
   /// Errors: NotFound (no repository there), WrongKey, Unsupported (names the features that are not known),
-  /// Corrupt, and those of the store.
+  /// Corrupt, and those of the store. `found` is what find() gave; without it, open() asks.
   static Result<std::unique_ptr<Repository>> open(const Services& services, store::ObjectStore& store,
-                                                  const Unlock& unlock);
+                                                  const Unlock& unlock,
+                                                  std::optional<ConfigNumbers> found = std::nullopt);
 
   const format::RepositoryId& id() const { return config_.repository; }
   const format::Config& config() const { return config_; }
@@ -43,7 +52,9 @@ class Repository {
   store::ObjectStore& store() const { return store_; }
   const Services& services() const { return services_; }
 
-  /// Seals `body` (and unsigned `extra`) under `name`, signed by the own key, and PUTs it.
+  /// `body` (and unsigned `extra`) as they are stored under `name`, signed by the own key.
+  Result<Bytes> seal(const format::ObjectName& name, Bytes body, Bytes extra = {}) const;
+  /// Seals and PUTs it.
   store::Outcome put_sealed(const format::ObjectName& name, Bytes body, Bytes extra = {},
                             store::PutOptions options = {}) const;
   /// Opens and verifies the bytes of a sealed object. Errors: Corrupt (names the object; also when it was

@@ -35,9 +35,11 @@ Result<> may_open(const Repository& repository, format::SessionKind kind) {
 }  // namespace
 
 struct WriteSession::State {
-  State(const Repository& repository_, index::ChunkIndex& index_, const SessionOptions& options_)
+  State(const Repository& repository_, index::ChunkIndex& index_, ObjectCache& cache_,
+        const SessionOptions& options_)
       : repository(repository_),
         index(index_),
+        cache(cache_),
         options(options_),
         proof{.kid = repository.keys().kid(),
               .r = format::SessionRandom{repository.services().rng.bytes<32>()}},
@@ -46,6 +48,7 @@ struct WriteSession::State {
 
   const Repository& repository;
   index::ChunkIndex& index;
+  ObjectCache& cache;
   const SessionOptions options;
   const format::SessionProof proof;
   const format::SessionId id;
@@ -65,8 +68,10 @@ struct WriteSession::State {
 
   Result<> put(const format::ObjectName& name, Bytes body, Bytes extra = {},
                store::PutOptions put_options = {}) {
-    const store::Outcome outcome =
-        repository.put_sealed(name, std::move(body), std::move(extra), put_options);
+    return settle(name, repository.put_sealed(name, std::move(body), std::move(extra), put_options));
+  }
+
+  Result<> settle(const format::ObjectName& name, const store::Outcome& outcome) {
     if (outcome.unknown()) {
       uncertain.store(true);
     }
@@ -268,7 +273,7 @@ Result<std::unique_ptr<WriteSession>> WriteSession::open(const Repository& repos
                                                          kv::LocalKv& kv_state,
                                                          const SessionOptions& options) {
   FIRN_TRY(may_open(repository, options.kind));
-  auto state = std::make_unique<State>(repository, index, options);
+  auto state = std::make_unique<State>(repository, index, cache, options);
   if (!options.dry_run) {
     FIRN_TRY(in("cannot write to the repository", state->put_marker()));
   }
@@ -329,7 +334,9 @@ Result<format::SnapshotId> WriteSession::commit(format::Snapshot snapshot, const
                    .n = state_->next_snapshot++};
   FIRN_LET(Bytes capabilities, state_->sealed_capabilities(snapshot.name, root));
   FIRN_LET(Bytes body, format::encode(snapshot));
-  FIRN_TRY(state_->put(format::object_name(snapshot.name), std::move(body), std::move(capabilities)));
+  // The next run of this node reads it as its parent.
+  const format::ObjectName name = format::object_name(snapshot.name);
+  FIRN_TRY(state_->settle(name, state_->cache.put(name, std::move(body), std::move(capabilities))));
   FIRN_TRY(state_->check_own_fence());
   return format::snapshot_id(snapshot.name);
 }

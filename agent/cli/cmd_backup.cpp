@@ -187,8 +187,10 @@ Result<scan::Filter> make_filter(const BackupCommand& command, const Variables& 
   return scan::Filter::make(options);
 }
 
+/// `view` is that of the session: what is chosen has not been forgotten since it began.
 Result<std::optional<backup::Parent>> choose_parent(OpenRepository& open, const BackupCommand& command,
-                                                    const format::Source& source, Output& out) {
+                                                    const format::Source& source,
+                                                    const repo::MaintenanceView& view, Output& out) {
   if (command.force) {
     return std::nullopt;
   }
@@ -200,10 +202,9 @@ Result<std::optional<backup::Parent>> choose_parent(OpenRepository& open, const 
     FIRN_LET(chosen, in("--parent", select_snapshot(*list, {}, *command.parent)));
   } else if (by.host && by.paths && !by.tags) {
     // The usual way needs one LIST of this source alone.
-    FIRN_LET(const repo::MaintenanceView* view, open.maintenance());
     FIRN_LET(repo::ObjectCache * cache, open.cache());
     const auto tag = format::source_tag(open.repository().keys().meta(), source.id);
-    FIRN_LET(of_source, repo::list_snapshots(open.repository(), *cache, *view, tag));
+    FIRN_LET(of_source, repo::list_snapshots(open.repository(), *cache, view, tag));
     chosen = of_source.snapshots.empty() ? nullptr : &of_source.snapshots.back();
   } else {
     FIRN_LET(const repo::SnapshotList* list, open.snapshots());
@@ -311,10 +312,14 @@ void tell_summary(Context& context, const BackupCommand& command, const backup::
   }
 }
 
+struct ChosenParent {
+  std::optional<backup::Parent> parent;  // none: every file is read
+};
+
 /// One try in a session of its own. Errors: Changed (the session was fenced).
 Result<backup::BackupReport> back_up_once(Context& context, OpenRepository& open,
-                                          const backup::BackupOptions& options, scan::SourceFs& source,
-                                          const std::optional<backup::Parent>& parent,
+                                          const BackupCommand& command, const backup::BackupOptions& options,
+                                          scan::SourceFs& source, std::optional<ChosenParent>& chosen,
                                           backup::Progress& progress, Teller& teller) {
   FIRN_LET(index::ChunkIndex * chunks, open.index());
   FIRN_LET(repo::ObjectCache * cache, open.cache());
@@ -329,9 +334,21 @@ Result<backup::BackupReport> back_up_once(Context& context, OpenRepository& open
   for (const std::string& problem : session->index_problems().lines) {
     context.out.warn(printable(problem));
   }
+  if (!chosen) {
+    auto parent = choose_parent(open, command, options.source, session->maintenance(), context.out);
+    if (!parent) {
+      session->end();
+      return Failure(std::move(parent).error());
+    }
+    chosen = ChosenParent{*std::move(parent)};
+    if (!command.from_stdin && !command.from_command) {
+      context.out.detail(1, chosen->parent ? "parent: snapshot " + short_id(chosen->parent->snapshot.id)
+                                           : "no parent: every file is read");
+    }
+  }
   const backup::BackupContext backup_context{*session,           *reader,  source, *state,
                                              context.world.stop, progress, teller};
-  FIRN_LET(backup::BackupReport report, backup::run_backup(backup_context, parent, options));
+  FIRN_LET(backup::BackupReport report, backup::run_backup(backup_context, chosen->parent, options));
   session->end();
   return report;
 }
@@ -394,11 +411,7 @@ Result<int> run_backup_command(Context& context, const BackupCommand& command) {
   FIRN_LET(const auto open, OpenRepository::open(context));
   options.memory_bytes = open->memory().work;
   options.walk.memory_bytes = open->memory().walk;
-  FIRN_LET(const auto parent, choose_parent(*open, command, options.source, out));
-  if (!streaming) {
-    out.detail(
-        1, parent ? "parent: snapshot " + short_id(parent->snapshot.id) : "no parent: every file is read");
-  }
+  std::optional<ChosenParent> parent;  // in the first session, for all that may follow it
   if (command.from_command) {
     FIRN_TRY(stream->start_command(command.paths));
   }
@@ -408,7 +421,7 @@ Result<int> run_backup_command(Context& context, const BackupCommand& command) {
       context, [&] { return sample_of(progress, command.no_scan || streaming); },
       [&](std::chrono::nanoseconds elapsed) { return status_of(progress, elapsed); });
   scan::SourceFs& source = stream ? static_cast<scan::SourceFs&>(*stream) : world.source;
-  auto report = back_up_once(context, *open, options, source, parent, progress, teller);
+  auto report = back_up_once(context, *open, command, options, source, parent, progress, teller);
   for (int tries = 1; !report && tries < kSessionsMax && !streaming; ++tries) {
     FIRN_LET(index::ChunkIndex * chunks, open->index());
     if (chunks->damaged()) {
@@ -420,7 +433,7 @@ Result<int> run_backup_command(Context& context, const BackupCommand& command) {
       out.note(
           "maintenance took this backup for dead; it is run again, without reading anew what was stored");
     }
-    report = back_up_once(context, *open, options, source, parent, progress, teller);
+    report = back_up_once(context, *open, command, options, source, parent, progress, teller);
   }
   told.end();
   if (!report && report.error().code == ErrorCode::Cancelled && world.stop.requested()) {

@@ -101,17 +101,14 @@ Result<std::unique_ptr<OpenRepository>> OpenRepository::open(Context& context, c
   const World& world = context.world;
   FIRN_LET(open->store_, store::open_store(url, options, store_seams(world)));
   // A place without a repository is told before anybody is asked for a password.
-  FIRN_LET(const auto configs, open->store_->list(format::kConfigPrefix, {}, 1));
-  if (configs.objects.empty()) {
-    return fail(ErrorCode::NotFound,
-                "there is no repository at " + open->store_->describe() + ": make one with 'firn init'");
-  }
+  FIRN_LET(repo::ConfigNumbers found, repo::Repository::find(*open->store_));
   context.no_repository = false;
 
   FIRN_LET(const repo::Unlock unlock, read_unlock(context, place, prefix, "password for repository " + url));
   FIRN_TRY(open->prepare_scratch());
   open->services_.emplace(repo::Services{world.executor, world.rng, world.clock, *open->scratch_});
-  FIRN_LET(open->repository_, repo::Repository::open(*open->services_, *open->store_, unlock));
+  FIRN_LET(open->repository_,
+           repo::Repository::open(*open->services_, *open->store_, unlock, std::move(found)));
   return open;
 }
 

@@ -49,25 +49,25 @@ class Requests(s3lib.TestCase):
     def test_a_first_backup_of_a_mebibyte(self):
         self.one_mebibyte()
         self.repo.init()
-        self.counted("backup", self.source, most=20)
+        self.counted("backup", self.source, most=15)
         self.assert_restores_exactly()
 
     def test_a_backup_without_a_change(self):
         self.one_mebibyte()
         self.repo.init().backup(self.source)
-        self.counted("backup", self.source, most=16)
+        self.counted("backup", self.source, most=13)
 
     def test_a_backup_of_a_small_change(self):
         self.one_mebibyte()
         self.repo.init().backup(self.source)
         firnlib.write(self.source / "file 3", b"changed")
-        self.counted("backup", self.source, most=18)
+        self.counted("backup", self.source, most=15)
 
     def test_reading_commands(self):
         self.one_mebibyte()
         self.repo.init().backup(self.source)
-        self.counted("snapshots", most=9)
-        self.counted("restore", "latest", "--target", self.temp / "t", most=12)
+        self.counted("snapshots", most=7)
+        self.counted("restore", "latest", "--target", self.temp / "t", most=10)
         self.counted("check", most=90)
 
     def test_init(self):
