@@ -106,6 +106,9 @@ class Repair(firnlib.TestCase):
                 self.assertLessEqual(report["chunks_lost"], 1)
                 if report["chunks_lost"]:
                     self.summary("snapshots", "--forget")
+        self.repo.run("prune", "--max-unused", "0")
+        self.repo.check("--read-data")
+        self.assertEqual(self.summary("packs")["packs_damaged"], 0, "prune left the condemned packs")
         newest = self.repo.snapshots()[-1]["id"]
         source = self.source_files()
         restored = self.restored_files(newest)
@@ -119,6 +122,7 @@ class Repair(firnlib.TestCase):
         report = self.summary("packs", pack.name)
         self.assertEqual((report["packs_damaged"], report["chunks_lost"]), (1, 0))
         self.assertGreater(report["chunks_salvaged"], 0)
+        self.assert_restores_exactly(self.snapshot)
         pack.unlink()
         self.assert_restores_exactly(self.snapshot)
 

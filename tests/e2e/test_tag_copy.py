@@ -41,6 +41,8 @@ class Tag(firnlib.TestCase):
         first, second = self.back_up("--host", "a"), self.back_up("--host", "b")
         self.repo.run("tag", "--add", "x", "--host", "a")
         self.repo.run("tag", "--add", "y", second)
+        self.repo.run("prune", "--max-unused", "0")
+        self.repo.check("--read-data")
         self.assertEqual({one["hostname"]: one["tags"] for one in self.repo.snapshots()}, {"a": ["x"], "b": ["y"]})
         self.assertNotIn(first, [one["id"] for one in self.repo.snapshots()])
 
@@ -144,8 +146,13 @@ class Copy(firnlib.TestCase):
         self.other.restore(target)
         self.assert_same(self.source, firnlib.pathlib.Path(f"{target}{self.source}"))
         # The mirror goes on by itself: it takes backups of its own.
-        self.other.backup(self.source)
+        third = self.other.backup(self.source)["snapshot_id"]
+        self.other.run("forget", second)
+        self.other.run("prune", "--max-unused", "0")
         self.other.check("--read-data")
+        firnlib.remove_tree(target)
+        self.other.restore(target, third)
+        self.assert_same(self.source, firnlib.pathlib.Path(f"{target}{self.source}"))
 
     def test_a_mirror_goes_to_no_other_repository(self):
         self.repo.backup(self.source)

@@ -9,6 +9,7 @@
 
 #include "repo/format/key_objects.h"
 #include "repo/format/maintenance.h"
+#include "repo/revoke.h"
 #include "tests/repo/recording_store.h"
 #include "tests/repo/rig.h"
 
@@ -406,6 +407,79 @@ TEST_F(KeyringTest, AnIssuerRevokesWritersAndNobodyElse) {
   const auto opened = must(open(1));
   EXPECT_TRUE(opened->keys().find(writer)->revoked);
   EXPECT_FALSE(opened->keys().find(reader)->revoked);
+}
+
+TEST_F(KeyringTest, ARevokedIssuerVouchesForNobodyAndRevokesNobody) {
+  const auto issuer = with_roles(84, kIssuer);
+  const auto issued = must(add(*issuer, 85, kWriter));
+  const auto writer = must(add(*founder, 86, kWriter));
+  revoke(writer, {}, issuer->keys().kid(), issuer->keys().sign_pair());
+  revoke(issuer->keys().kid(), {}, {}, *founder->keys().admin_pair());
+  const auto opened = must(open(1));
+  EXPECT_EQ(opened->keys().find(issued), nullptr);
+  ASSERT_NE(opened->keys().find(writer), nullptr);
+  EXPECT_FALSE(opened->keys().find(writer)->revoked);
+  const auto again = must(open(84));
+  const auto refused = add(*again, 87, kWriter);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::Denied);
+}
+
+TEST_F(KeyringTest, AnIssuerCannotRevokeAnIssuer) {
+  const auto issuer = with_roles(88, kIssuer);
+  const auto other = with_roles(89, kIssuer);
+  revoke(issuer->keys().kid(), {}, other->keys().kid(), other->keys().sign_pair());
+  EXPECT_FALSE(must(open(1))->keys().find(issuer->keys().kid())->revoked);
+}
+
+class RevokeKeyTest : public KeyringTest {
+ protected:
+  RevokeReport remove(const format::KeyId& kid, const RevokeOptions& options = {}) {
+    const auto opened = must(open(1));
+    const auto cache = must(ObjectCache::open(*opened, nullptr));
+    return must(revoke_key(*opened, *cache, kid, options));
+  }
+  std::vector<format::SnapshotId> snapshots() {
+    const auto opened = must(open(1));
+    const auto cache = must(ObjectCache::open(*opened, nullptr));
+    const auto list = must(list_snapshots(*opened, *cache, must(load_maintenance(*opened, *cache))));
+    EXPECT_TRUE(list.problems.empty());
+    std::vector<format::SnapshotId> ids;
+    for (const SnapshotInfo& info : list.snapshots) {
+      ids.push_back(info.id);
+    }
+    return ids;
+  }
+
+  kv::MemoryKv state{executor};
+};
+
+TEST_F(RevokeKeyTest, AnOpenSessionIsFencedAndWhatItCommittedBeforeStays) {
+  const auto kid = must(add(*founder, 92, kWriter));
+  Node node(world, world.store, state, key_file_of(92));
+  const auto session = must(node.session());
+  const auto before = must(node.backup(*session, {{"a", random_bytes(1, 100)}}));
+  const RevokeReport report = remove(kid);
+  EXPECT_EQ(report.sessions_fenced, 1u);
+  EXPECT_EQ(report.sessions_kept, 1u);
+  const auto after = node.backup(*session, {{"b", random_bytes(2, 100)}});
+  ASSERT_FALSE(after);
+  EXPECT_EQ(after.error().code, ErrorCode::Changed);
+  EXPECT_THAT(snapshots(), testing::Contains(before));
+}
+
+TEST_F(RevokeKeyTest, WritersOfARevokedIssuerAreTakenOverOrDropped) {
+  const auto issuer = with_roles(93, kIssuer);
+  const auto honest = must(add(*issuer, 94, kWriter));
+  const auto thief = must(add(*issuer, 95, kWriter));
+  kv::MemoryKv other{executor};
+  const auto kept =
+      must(Node(world, world.store, state, key_file_of(94)).backup({{"a", random_bytes(3, 9)}}));
+  must(Node(world, world.store, other, key_file_of(95)).backup({{"b", random_bytes(4, 9)}}));
+  const RevokeReport report = remove(issuer->keys().kid(), {.drop = {thief}});
+  EXPECT_THAT(report.recertified, testing::ElementsAre(honest));
+  EXPECT_THAT(report.dropped, testing::ElementsAre(thief));
+  EXPECT_THAT(snapshots(), testing::ElementsAre(kept));
 }
 
 TEST_F(KeyringTest, AReaderThatWasRevokedGetsNoMoreCapabilities) {
