@@ -147,7 +147,7 @@ class Agent {
   void look_at_deadlines(base::WallTime now);
   void send_heartbeats();
   Refusal why_stopped(const Job& job, const Refusal& refusal) const;
-  void conclude(const Job& job, const Outcome<JobResult>& outcome);
+  void conclude(Job& job, const Outcome<JobResult>& outcome);
   void say_ended(const kube::Request& request, kube::StatusChange status, bool succeeded,
                  const std::string& reason, const std::string& message);
   void say_running(Job& job, kube::StatusChange status);
@@ -549,13 +549,12 @@ void Agent::say_ended(const kube::Request& request, kube::StatusChange status, b
   tell_event(request, !succeeded, reason, message);
 }
 
-void Agent::conclude(const Job& job, const Outcome<JobResult>& outcome) {
+void Agent::conclude(Job& job, const Outcome<JobResult>& outcome) {
   const kube::Request& request = job.request;
   kube::StatusChange status = outcome ? outcome->status : kube::StatusChange{};
-  status.first_errors = *const_cast<Job&>(job).view.first_errors.lock();
+  status.first_errors = *job.view.first_errors.lock();
   if (!status.progress) {
-    status.progress =
-        progress_of(request.kind, const_cast<Job&>(job).view, world_.executor.clock().steady() - job.began);
+    status.progress = progress_of(request.kind, job.view, world_.executor.clock().steady() - job.began);
     status.progress->phase = outcome ? "Done" : "Failed";
     status.progress->eta_seconds = std::nullopt;
   }
