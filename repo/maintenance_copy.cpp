@@ -69,7 +69,8 @@ class Copying {
 
  private:
   std::unique_ptr<base::RecordSorter> sorter(std::size_t record_bytes) {
-    return std::make_unique<base::RecordSorter>(input_.repository.services().scratch, record_bytes, memory_);
+    return std::make_unique<base::RecordSorter>(input_.repository.services().scratch, record_bytes,
+                                                memory_ / 2);
   }
 
   void keep(const PackName& pack) { result_.lock()->kept.insert(pack); }

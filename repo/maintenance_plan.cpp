@@ -86,7 +86,7 @@ class Planner {
   explicit Planner(const PlanInput& input)
       : input_(input),
         scratch_(input.repository.services().scratch),
-        memory_(input.memory_bytes / 4),
+        memory_(input.memory_bytes / 8),
         pack_size_(input.repository.config().parameters.pack_size) {}
 
   Result<Plan> run() {

@@ -106,7 +106,7 @@ Result<> MaintenanceRun::open_session() {
   options.kind = format::SessionKind::Maintenance;
   options.process = parts_.options.process;
   options.dry_run = parts_.options.dry_run;
-  options.pack_memory_bytes = parts_.options.memory_bytes;
+  options.pack_memory_bytes = parts_.options.memory_bytes / 2;
   FIRN_LET(session_,
            WriteSession::open(parts_.repository, parts_.index, parts_.cache, parts_.state, options));
   if (!parts_.steps.own_session) {
@@ -158,7 +158,7 @@ Result<> MaintenanceRun::begin_marking() {
   FIRN_TRY(parts_.state.remove(kSeenName));
   FIRN_LET(seen_, parts_.state.open(kSeenName, {.size_bytes_max = kSeenBytesMax, .durable = false}));
   marker_ = std::make_unique<Marker>(parts_.repository.services().scratch, *seen_, *reader_,
-                                     parts_.options.memory_bytes / 4, parts_.stop);
+                                     parts_.options.memory_bytes / 8, parts_.stop);
   return {};
 }
 

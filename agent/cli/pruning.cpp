@@ -140,8 +140,8 @@ void tell(Output& out, const MaintenanceReport& report, bool dry_run) {
   if (report.sessions_fenced > 0) {
     out.note(count_text(report.sessions_fenced) + " dead sessions " + would + "fenced");
   }
-  out.note(packs_text(report.packs_deleted) + " " + would + "deleted: " + size_text(report.bytes_deleted) +
-           " freed");
+  out.note(packs_text(report.packs_deleted) + " " + would + "deleted, " + size_text(report.bytes_deleted) +
+           "; what of it is needed " + (dry_run ? "would be" : "was") + " copied before");
   if (report.packs_waiting > 0) {
     std::string why = "condemned, and freed by a later prune: " + packs_text(report.packs_waiting) + ", " +
                       size_text(report.bytes_waiting);

@@ -21,6 +21,7 @@ struct Mutation {
   SessionLies lies;
   bool reuse_unasked = false;  // I11: a writer names its parent's chunks without asking
   bool always_hostile = false;
+  bool seldom = false;  // takes more histories to be found than CI has time for
 };
 
 struct Verdict {
