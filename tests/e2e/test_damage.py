@@ -17,6 +17,7 @@ class NewestSnapshot(firnlib.TestCase):
         damaged[len(damaged) // 2] ^= 1
         self.newest.chmod(0o600)
         self.newest.write_bytes(damaged)
+        firnlib.remove_tree(self.repo.cache)  # which holds what this machine stored itself, whole
         self.name = str(self.newest.relative_to(self.repo.path))
 
     def test_latest_is_not_quietly_an_older_one(self):
