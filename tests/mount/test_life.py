@@ -136,20 +136,22 @@ class Life(mountlib.TestCase):
         status = os.stat(self.shown(self.mount("--owner-root")) / "file")
         self.assertEqual((status.st_uid, status.st_gid), (0, 0))
 
-    def damage_pack_of(self, size):
-        """Overwrites 1 KiB in the middle of the largest data pack."""
+    def damage_largest_pack(self, offset):
+        """Changes one byte, and so one chunk: the order of chunks in a pack is nobody's promise."""
         pack = max(self.repo.objects("data"), key=lambda path: path.stat().st_size)
         with open(pack, "r+b") as file:
-            file.seek(size)
-            file.write(bytes(1024))
+            file.seek(offset)
+            byte = file.read(1)
+            file.seek(offset)
+            file.write(bytes([byte[0] ^ 1]))
         return pack
 
     def test_a_damaged_chunk_is_an_error_where_it_is_and_named(self):
         path = firnlib.write_random(self.source / "large", 4, 12 * MIB)
+        self.repo.init().backup(self.source)
         firnlib.write_random(self.source / "other", 5, 2 * MIB)
-        self.repo.init()
         snapshot = self.repo.backup(self.source)["snapshot_id"]
-        pack = self.damage_pack_of(5 * MIB)
+        pack = self.damage_largest_pack(5 * MIB)
         mount = self.mount()
         content, bad = path.read_bytes(), []
         with open(self.shown(mount) / "large", "rb", buffering=0) as file:
