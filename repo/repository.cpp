@@ -27,9 +27,8 @@ Result<ConfigNumbers> config_numbers(store::ObjectStore& store) {
   return numbers;
 }
 
-Failure no_repository(const store::ObjectStore& store) {
-  return fail(ErrorCode::NotFound,
-              "there is no repository at " + store.describe() + ": make one with 'firn init'");
+Failure no_repository(const store::ObjectStore& store, const std::string& why) {
+  return fail(ErrorCode::NotFound, "there is no repository at " + store.describe() + ": " + why);
 }
 
 /// The highest configuration that pk_A signed.
@@ -145,8 +144,11 @@ Result<std::unique_ptr<Repository>> Repository::init(const Services& services, s
 
 Result<ConfigNumbers> Repository::find(store::ObjectStore& store) {
   auto numbers = config_numbers(store);
-  if (numbers ? numbers->empty() : numbers.error().code == ErrorCode::NotFound) {
-    return no_repository(store);
+  if (numbers && numbers->empty()) {
+    return no_repository(store, "make one with 'firn init'");
+  }
+  if (!numbers && numbers.error().code == ErrorCode::NotFound) {
+    return no_repository(store, numbers.error().message);  // not even a place for one
   }
   return numbers;
 }
