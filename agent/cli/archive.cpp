@@ -2,12 +2,13 @@
 
 #include <archive.h>
 #include <archive_entry.h>
-#include <sys/stat.h>
 #include <sys/sysmacros.h>
 
 #include <cstdint>
 #include <optional>
 #include <utility>
+
+#include "repo/format/file_mode.h"
 
 namespace firn::cli {
 namespace {
@@ -20,27 +21,6 @@ struct FreeArchive {
 struct FreeEntry {
   void operator()(struct archive_entry* entry) const noexcept { ::archive_entry_free(entry); }
 };
-
-mode_t file_type_bits(FileType type) {
-  switch (type) {
-    case FileType::Directory:
-      return S_IFDIR;
-    case FileType::Symlink:
-      return S_IFLNK;
-    case FileType::Fifo:
-      return S_IFIFO;
-    case FileType::Socket:
-      return S_IFSOCK;
-    case FileType::Block:
-      return S_IFBLK;
-    case FileType::Character:
-      return S_IFCHR;
-    case FileType::Regular:
-    case FileType::Unknown:
-      break;
-  }
-  return S_IFREG;
-}
 
 std::uint32_t little(ByteView bytes, std::size_t offset, std::size_t count) {
   std::uint32_t value = 0;
@@ -154,7 +134,7 @@ Result<> ArchiveWriter::begin(const format::Entry& entry, const Member& member) 
   const std::unique_ptr<struct archive_entry, FreeEntry> header(::archive_entry_new());
   struct archive_entry* out = header.get();
   ::archive_entry_copy_pathname(out, member.path.c_str());
-  ::archive_entry_set_mode(out, file_type_bits(entry.type) | entry.mode);
+  ::archive_entry_set_mode(out, format::file_type_bits(entry.type) | entry.mode);
   ::archive_entry_set_uid(out, entry.uid);
   ::archive_entry_set_gid(out, entry.gid);
   ::archive_entry_set_mtime(out, entry.mtime.seconds, entry.mtime.nanoseconds);

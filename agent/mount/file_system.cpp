@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "repo/format/file_mode.h"
+
 namespace firn::mount {
 namespace {
 
@@ -18,27 +20,6 @@ constexpr std::uint64_t kMarkEvery = 1024;
 /// What a fetching task costs beside the cache is up to two chunks; more tasks than this gain nothing.
 constexpr unsigned kTasksMin = 4;
 constexpr unsigned kTasksMax = 32;
-
-mode_t type_bits(FileType type) {
-  switch (type) {
-    case FileType::Directory:
-      return S_IFDIR;
-    case FileType::Symlink:
-      return S_IFLNK;
-    case FileType::Fifo:
-      return S_IFIFO;
-    case FileType::Socket:
-      return S_IFSOCK;
-    case FileType::Block:
-      return S_IFBLK;
-    case FileType::Character:
-      return S_IFCHR;
-    case FileType::Regular:
-    case FileType::Unknown:
-      break;
-  }
-  return S_IFREG;
-}
 
 timespec time_of(const format::Timestamp& time) {
   return {.tv_sec = time.seconds, .tv_nsec = static_cast<long>(time.nanoseconds)};
@@ -75,7 +56,7 @@ struct stat status_of(const format::EntryFields& entry, NodeNumber number, std::
                       std::size_t target_bytes, bool owner_root) {
   struct stat status {};
   status.st_ino = number;
-  status.st_mode = type_bits(entry.type) | entry.mode;
+  status.st_mode = format::file_type_bits(entry.type) | entry.mode;
   status.st_nlink = std::max(1U, entry.nlink);
   status.st_uid = owner_root ? 0 : entry.uid;
   status.st_gid = owner_root ? 0 : entry.gid;
