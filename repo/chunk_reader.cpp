@@ -154,8 +154,8 @@ Result<> ChunkReader::reload_index() {
   return {};
 }
 
-Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, Fits fits,
-                                       const OpenCopy& open_copy) {
+Result<OpenedCopy> ChunkReader::read_copies(const ChunkId& id, ChunkType type, Fits fits,
+                                            const OpenCopy& open_copy) {
   CopyErrors before;  // of the first attempt: an index that was read anew may not name a pack any more
   for (int attempt = 0;; ++attempt) {
     FIRN_LET(const std::vector<index::Location> locations, locate(id));
@@ -164,15 +164,15 @@ Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, Fits f
       if (!fits(type, location.shape.type)) {
         continue;
       }
-      Bytes stored(location.shape.stored);
-      auto read = format::is_meta(location.shape.type) ? read_window(location, stored)
-                                                       : read_pack(location.pack, location.offset, stored);
-      Bytes plain;
+      OpenedCopy copy{.shape = location.shape, .stored = Bytes(location.shape.stored), .plain = {}};
+      auto read = format::is_meta(location.shape.type)
+                      ? read_window(location, copy.stored)
+                      : read_pack(location.pack, location.offset, copy.stored);
       if (read) {
-        read = open_copy(location, stored, plain);
+        read = open_copy(location, copy.stored, copy.plain);
       }
       if (read) {
-        return plain;
+        return copy;
       }
       errors.add(std::move(read).error().in(format::object_name(location.pack).str()));
     }
@@ -185,23 +185,34 @@ Result<Bytes> ChunkReader::read_copies(const ChunkId& id, ChunkType type, Fits f
   }
 }
 
-Result<Bytes> ChunkReader::read(ChunkType type, const format::ChunkSecret& t) {
+Result<OpenedCopy> ChunkReader::read_sealed(ChunkType type, const format::ChunkSecret& t, Fits fits) {
   format::Decompressor decompressor;
-  return read_copies(format::chunk_id(t), type, is_same,
+  return read_copies(format::chunk_id(t), type, fits,
                      [&](const index::Location& location, ByteView stored, Bytes& plain) {
                        return open(location, t, stored, plain, decompressor);
                      });
+}
+
+Result<Bytes> ChunkReader::read(ChunkType type, const format::ChunkSecret& t) {
+  FIRN_LET(OpenedCopy copy, read_copy(type, t));
+  return std::move(copy.plain);
 }
 
 Result<Bytes> ChunkReader::read_content(const format::ChunkSecret& t) {
-  format::Decompressor decompressor;
-  return read_copies(format::chunk_id(t), ChunkType::Data, is_content,
-                     [&](const index::Location& location, ByteView stored, Bytes& plain) {
-                       return open(location, t, stored, plain, decompressor);
-                     });
+  FIRN_LET(OpenedCopy copy, read_sealed(ChunkType::Data, t, is_content));
+  return std::move(copy.plain);
 }
 
 Result<Bytes> ChunkReader::read_refs(const ChunkId& id) {
+  FIRN_LET(OpenedCopy copy, read_refs_copy(id));
+  return std::move(copy.plain);
+}
+
+Result<OpenedCopy> ChunkReader::read_copy(ChunkType type, const format::ChunkSecret& t) {
+  return read_sealed(type, t, is_same);
+}
+
+Result<OpenedCopy> ChunkReader::read_refs_copy(const ChunkId& id) {
   format::Decompressor decompressor;
   return read_copies(id, ChunkType::RefsPage, is_same,
                      [&](const index::Location& location, ByteView stored, Bytes& plain) {

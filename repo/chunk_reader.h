@@ -24,6 +24,13 @@ namespace firn::repo {
 /// A chunk that is missing for good must not make every look for it read the index.
 inline constexpr std::chrono::seconds kReloadEvery{2};
 
+/// A copy of a chunk that opened: the stored bytes as they lie in the pack, and what they hold.
+struct OpenedCopy {
+  format::ChunkShape shape;
+  Bytes stored;
+  Bytes plain;
+};
+
 class ChunkReader {
  public:
   /// `window_bytes`: read-ahead memory for neighbours in meta packs.
@@ -36,6 +43,9 @@ class ChunkReader {
   /// The same for a chunk of files' contents: data or bundle, as the index says.
   Result<Bytes> read_content(const format::ChunkSecret& t);
   Result<Bytes> read_refs(const format::ChunkId& id);
+  /// The same with the stored bytes, for whoever stores the chunk again as it is.
+  Result<OpenedCopy> read_copy(format::ChunkType type, const format::ChunkSecret& t);
+  Result<OpenedCopy> read_refs_copy(const format::ChunkId& id);
 
   /// Where the copies of a chunk lie, best first (uncondemned before condemned).
   Result<std::vector<index::Location>> locate(const format::ChunkId& id);
@@ -52,8 +62,9 @@ class ChunkReader {
   struct Windows;
   using OpenCopy = std::function<Result<>(const index::Location&, ByteView stored, Bytes& plain)>;
   using Fits = bool (*)(format::ChunkType wanted, format::ChunkType found);
-  Result<Bytes> read_copies(const format::ChunkId& id, format::ChunkType type, Fits fits,
-                            const OpenCopy& open_copy);
+  Result<OpenedCopy> read_copies(const format::ChunkId& id, format::ChunkType type, Fits fits,
+                                 const OpenCopy& open_copy);
+  Result<OpenedCopy> read_sealed(format::ChunkType type, const format::ChunkSecret& t, Fits fits);
   Result<> read_window(const index::Location& location, MutableBytes out);
   Result<> reload_index();
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <map>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -57,6 +58,7 @@ class Copying {
     auto work = sorter(kByPackBytes);
     FIRN_TRY(keep_needed(*by_id, *work));
     by_id.reset();
+    damaged_ = sorter(kByPackBytes);
     while (work->count() > 0) {
       FIRN_TRY(work->finish());
       auto again = sorter(kByPackBytes);
@@ -64,6 +66,7 @@ class Copying {
       FIRN_TRY(input_.session.flush());
       work = std::move(again);
     }
+    FIRN_TRY(judge_damaged());
     return std::move(*result_.lock());
   }
 
@@ -135,16 +138,18 @@ class Copying {
         return std::vector<PackEntry>();
       case ErrorCode::Corrupt:
       case ErrorCode::Unsupported:
-        if (input_.needed_by_index.contains(pack.name)) {
-          keep_damaged(pack.name, trailer.error());
+        if (!input_.needed_by_index.contains(pack.name)) {
+          return std::vector<PackEntry>();
         }
-        return std::vector<PackEntry>();
+        untold_.lock()->try_emplace(pack.name, std::move(trailer).error());
+        return indexed_entries(pack.name);
       default:
         return Failure(std::move(trailer).error());
     }
   }
 
-  /// What index objects say of a pack: not to be believed, see MaintenanceSteps::trailers_decide.
+  /// What index objects say of a pack: not to be believed, see MaintenanceSteps::trailers_decide, but all
+  /// there is when the trailer cannot be read.
   Result<std::vector<PackEntry>> indexed_entries(const PackName& name) {
     std::vector<PackEntry> entries;
     FIRN_TRY(input_.index.for_each_pack_with_entries([&](const index::PackSummary& pack, auto listed) {
@@ -192,30 +197,36 @@ class Copying {
         while (auto job = queue.pop()) {
           FIRN_TRY(input_.stop.check());
           std::vector<PackEntry> later;
-          FIRN_TRY(copy_pack(*job, later));
+          FIRN_LET(const bool sound, copy_pack(*job, later));
           const base::TaskLock::Hold hold(adding);
-          for (const PackEntry& entry : later) {
-            FIRN_TRY(again.add(ByteView(by_id_record(job->pack, entry)).subspan(ChunkId::kBytes)));
+          for (const PackEntry& entry : sound ? later : job->entries) {
+            FIRN_TRY((sound ? again : *damaged_)
+                         .add(ByteView(by_id_record(job->pack, entry)).subspan(ChunkId::kBytes)));
           }
           input_.progress.done += job->entries.size();
         }
         return {};
       });
     }
-    auto fed = feed(work, queue);
+    auto fed = feed(work, [&](Job job) -> Result<bool> { return queue.push(std::move(job)); });
     fed ? queue.close() : queue.abort();
     auto joined = group.join();
     FIRN_TRY(std::move(fed));
     return joined;
   }
 
-  static Result<> feed(base::RecordSorter& work, base::BoundedQueue<Job>& queue) {
+  /// Pushes what `work` names, pack by pack, until `push` takes no more.
+  template <class Push>
+  static Result<> feed(base::RecordSorter& work, Push push) {
     std::optional<Job> job;
     while (true) {
       FIRN_LET(const ByteView record, work.next());
       const bool last = record.empty();
-      if (job && (last || load_big(record) != job->pack) && !queue.push(*std::exchange(job, std::nullopt))) {
-        return {};
+      if (job && (last || load_big(record) != job->pack)) {
+        FIRN_LET(const bool more, push(*std::exchange(job, std::nullopt)));
+        if (!more) {
+          return {};
+        }
       }
       if (last) {
         return {};
@@ -228,28 +239,53 @@ class Copying {
     }
   }
 
-  Result<> copy_pack(const Job& job, std::vector<PackEntry>& later) {
-    const DoomedPack& pack = input_.packs[job.pack];
-    const auto name = format::object_name(pack.name);
+  /// The whole object; nothing, and the pack stays, when it is gone. Corrupt: the store has no such bytes.
+  Result<std::optional<Bytes>> fetch(const PackName& pack) {
+    const auto name = format::object_name(pack);
     auto bytes = input_.repository.store().get(name, format::kPackBytesMax);
     if (!bytes && bytes.error().code == ErrorCode::NotFound) {
-      keep(pack.name);
-      return {};
+      keep(pack);
+      return std::optional<Bytes>();
     }
-    if (!bytes && bytes.error().code != ErrorCode::Corrupt) {
+    if (!bytes) {
       return Failure(std::move(bytes).error().in(name.str()));
     }
-    const auto whole = bytes ? format::verify_pack_name(pack.name, input_.repository.id(), *bytes)
-                             : Result<format::PackHeader>(Failure(bytes.error()));
-    if (!whole) {
-      keep_damaged(pack.name, whole.error());
-      return {};
+    return std::optional<Bytes>(std::move(*bytes));
+  }
+
+  /// Why nothing may be copied from these bytes: another name than they have, or a trailer that tells
+  /// nothing.
+  Result<> sound(const PackName& pack, ByteView bytes) {
+    {
+      auto untold = untold_.lock();
+      if (const auto why = untold->find(pack); why != untold->end()) {
+        return Failure(Error(why->second));
+      }
+    }
+    FIRN_TRY(format::verify_pack_name(pack, input_.repository.id(), bytes));
+    return {};
+  }
+
+  /// False for a damaged pack, nothing of which is copied.
+  Result<bool> copy_pack(const Job& job, std::vector<PackEntry>& later) {
+    const PackName& pack = input_.packs[job.pack].name;
+    auto bytes = fetch(pack);
+    if (!bytes) {
+      return bytes.error().code == ErrorCode::Corrupt ? Result<bool>(false)
+                                                      : Failure(std::move(bytes).error());
+    }
+    if (!*bytes) {
+      return true;
+    }
+    const ByteView content = **bytes;
+    if (!sound(pack, content)) {
+      return false;
     }
     for (const PackEntry& entry : job.entries) {
-      if (std::uint64_t{entry.offset} + entry.shape.stored > bytes->size()) {
+      if (std::uint64_t{entry.offset} + entry.shape.stored > content.size()) {
         continue;  // a trailer that lies: whoever wrote it has no such chunk
       }
-      const ByteView stored = ByteView(*bytes).subspan(entry.offset, entry.shape.stored);
+      const ByteView stored = content.subspan(entry.offset, entry.shape.stored);
       FIRN_LET(const bool survives, has_equal_copy(entry, stored));
       if (survives) {
         continue;
@@ -259,6 +295,46 @@ class Copying {
         input_.progress.bytes_copied += entry.shape.stored;
       } else {
         later.push_back(entry);
+      }
+    }
+    return true;
+  }
+
+  // ---- damaged packs
+
+  /// After all copying, since the copy that makes a damaged pack dispensable may be one of this run.
+  Result<> judge_damaged() {
+    FIRN_TRY(damaged_->finish());
+    return feed(*damaged_, [&](const Job& job) -> Result<bool> {
+      FIRN_TRY(input_.stop.check());
+      FIRN_TRY(judge_damaged(job));
+      return true;
+    });
+  }
+
+  Result<> judge_damaged(const Job& job) {
+    const PackName& pack = input_.packs[job.pack].name;
+    const auto bytes = fetch(pack);
+    if (!bytes) {
+      if (bytes.error().code != ErrorCode::Corrupt) {
+        return Failure(Error(bytes.error()));
+      }
+      keep_damaged(pack, bytes.error());
+      return {};
+    }
+    if (!*bytes) {
+      return {};
+    }
+    for (const PackEntry& entry : job.entries) {
+      const bool inside = std::uint64_t{entry.offset} + entry.shape.stored <= (*bytes)->size();
+      FIRN_LET(const bool survives,
+               inside ? has_equal_copy(entry, ByteView(**bytes).subspan(entry.offset, entry.shape.stored))
+                      : Result<bool>(false));
+      if (!survives) {
+        const auto why = sound(pack, **bytes);
+        // A store may give good bytes the second time: the next run copies them.
+        why ? keep(pack) : keep_damaged(pack, why.error());
+        return {};
       }
     }
     return {};
@@ -292,6 +368,8 @@ class Copying {
   base::Executor& executor_;
   const std::size_t memory_;
   base::Guarded<Copied> result_;
+  base::Guarded<std::map<PackName, Error>> untold_;  // whose trailers cannot be read
+  std::unique_ptr<base::RecordSorter> damaged_;      // needed entries of packs that cannot be copied from
 };
 
 }  // namespace
