@@ -317,6 +317,11 @@ class OpenerReader {
   bool ended_ = false;
 };
 
+struct SomePacks {
+  std::uint64_t count = 0;
+  std::string first;
+};
+
 /// What all reading tasks share.
 struct Reading {
   const Repository& repository;
@@ -327,23 +332,40 @@ struct Reading {
   CheckFindings& findings;
   base::BoundedQueue<PackJob> queue;
   base::Guarded<std::vector<PackJob>> vanished{};
+  base::Guarded<SomePacks> damaged_condemned{};
   std::atomic<std::uint64_t> packs{0};
   std::atomic<std::uint64_t> chunks_opened{0};
   std::atomic<bool> index_disagrees{false};
 };
 
-/// One defect for the pack; chunks that lie in another good pack too are not lost.
-Result<> blame(Reading& shared, const PackName& pack, std::span<const ChunkId> lost,
-               const std::string& what) {
-  const DefectId defect = shared.findings.add_defect(text(pack) + ": " + what, pack);
-  for (const ChunkId& id : lost) {
+/// One defect for the pack; chunks that lie in another good pack too are not lost. A condemned pack whose
+/// chunks all lie in uncondemned ones is no defect: nothing relies on it any more.
+Result<> blame(Reading& shared, const PackRow& pack, std::span<const ChunkId> bad, const std::string& what) {
+  std::vector<ChunkId> lost;
+  bool needed = !pack.condemned;
+  for (const ChunkId& id : bad) {
     FIRN_LET(const auto locations, shared.index.find(id));
-    const bool elsewhere = std::any_of(locations.begin(), locations.end(), [&](const index::Location& l) {
-      return l.pack != pack && !shared.lists.bad.contains(l.pack);
-    });
-    if (!elsewhere) {
-      shared.findings.blame(id, defect);
+    bool elsewhere = false;
+    bool live = false;
+    for (const index::Location& location : locations) {
+      const bool good = location.pack != pack.name && !shared.lists.bad.contains(location.pack);
+      elsewhere = elsewhere || good;
+      live = live || (good && location.state == index::PackState::Live);
     }
+    needed = needed || !live;
+    if (!elsewhere) {
+      lost.push_back(id);
+    }
+  }
+  if (!needed) {
+    auto damaged = shared.damaged_condemned.lock();
+    damaged->count += 1;
+    damaged->first = damaged->first.empty() ? text(pack.name) : damaged->first;
+    return {};
+  }
+  const DefectId defect = shared.findings.add_defect(text(pack.name) + ": " + what, pack.name);
+  for (const ChunkId& id : lost) {
+    shared.findings.blame(id, defect);
   }
   return {};
 }
@@ -399,7 +421,7 @@ class PackTask {
     if (tally.bad.empty()) {
       return {};
     }
-    return blame(shared_, job.row.name, tally.bad,
+    return blame(shared_, job.row, tally.bad,
                  std::to_string(tally.bad.size()) + " of " + std::to_string(trailer->entries.size()) +
                      " chunks do not open though the pack is as it was stored; the first is " +
                      tally.bad.front().hex());
@@ -441,7 +463,7 @@ class PackTask {
     if (!contents()) {
       tally.bad.insert(tally.bad.end(), tally.not_tried.begin(), tally.not_tried.end());
     }
-    return blame(shared_, job.row.name, tally.bad, message);
+    return blame(shared_, job.row, tally.bad, message);
   }
 
   bool contents() const { return shared_.repository.keys().content() != nullptr; }
@@ -525,7 +547,7 @@ class PackTask {
     const std::size_t count = std::max<std::size_t>(
         wrong.size(), static_cast<std::size_t>(std::abs(static_cast<std::int64_t>(job.row.entries) -
                                                         static_cast<std::int64_t>(entries.size()))));
-    return blame(shared_, job.row.name, wrong,
+    return blame(shared_, job.row, wrong,
                  "the index disagrees with the pack about " + std::to_string(count) +
                      " chunks: run 'firn repair index'");
   }
@@ -551,7 +573,7 @@ Result<> judge_vanished(Reading& shared, const std::function<Result<>()>& sync) 
     for (const Opener& opener : job.openers) {
       lost.push_back(opener.id);
     }
-    FIRN_TRY(blame(shared, job.row.name, lost, "vanished while it was checked"));
+    FIRN_TRY(blame(shared, job.row, lost, "vanished while it was checked"));
   }
   return {};
 }
@@ -610,6 +632,11 @@ Result<PacksRead> read_packs(const Repository& repository, index::ChunkIndex& in
   FIRN_TRY(std::move(fed));
   FIRN_TRY(std::move(joined));
   FIRN_TRY(judge_vanished(shared, sync));
+  if (const SomePacks damaged = *shared.damaged_condemned.lock(); damaged.count > 0) {
+    findings.tell(Finding::Kind::Leftover,
+                  std::to_string(damaged.count) + (damaged.count == 1 ? " pack" : " packs") +
+                      " damaged, and condemned: what is needed of it lies in others; " + damaged.first);
+  }
   return PacksRead{.packs = shared.packs,
                    .chunks_opened = shared.chunks_opened,
                    .index_disagrees = shared.index_disagrees};

@@ -286,8 +286,8 @@ class Copying {
         continue;  // a trailer that lies: whoever wrote it has no such chunk
       }
       const ByteView stored = content.subspan(entry.offset, entry.shape.stored);
-      FIRN_LET(const bool survives, has_equal_copy(entry, stored));
-      if (survives) {
+      FIRN_LET(const Survivor survivor, find_survivor(entry, stored));
+      if (survivor == Survivor::Equal) {
         continue;
       }
       FIRN_LET(const bool copied, input_.session.copy_stored(entry.id, entry.shape, stored));
@@ -327,41 +327,50 @@ class Copying {
     }
     for (const PackEntry& entry : job.entries) {
       const bool inside = std::uint64_t{entry.offset} + entry.shape.stored <= (*bytes)->size();
-      FIRN_LET(const bool survives,
-               inside ? has_equal_copy(entry, ByteView(**bytes).subspan(entry.offset, entry.shape.stored))
-                      : Result<bool>(false));
-      if (!survives) {
-        const auto why = sound(pack, **bytes);
-        // A store may give good bytes the second time: the next run copies them.
-        why ? keep(pack) : keep_damaged(pack, why.error());
-        return {};
+      FIRN_LET(const Survivor survivor,
+               find_survivor(
+                   entry, inside ? ByteView(**bytes).subspan(entry.offset, entry.shape.stored) : ByteView()));
+      if (survivor == Survivor::Equal) {
+        continue;
+      }
+      // Other bytes elsewhere: most likely what was lost here and stored again since, but no key at hand
+      // opens it. And a store may give good bytes the second time: the next run copies them.
+      keep(pack);
+      const auto why = sound(pack, **bytes);
+      if (survivor == Survivor::None && !why) {
+        keep_damaged(pack, why.error());
       }
     }
     return {};
   }
 
-  /// I6: a copy counts when it lies in an indexed pack that no condemn record names, and its bytes were read.
-  Result<bool> has_equal_copy(const PackEntry& entry, ByteView stored) {
+  enum class Survivor { None, Other, Equal };
+
+  /// I6: a copy counts when it lies in an indexed pack that no condemn record names, and its bytes were read
+  /// and are equal. Other: there are copies with other bytes.
+  Result<Survivor> find_survivor(const PackEntry& entry, ByteView stored) {
     FIRN_LET(const auto locations, input_.index.find(entry.id));
+    Survivor found = Survivor::None;
     Bytes there;
     for (const index::Location& location : locations) {
       if (location.state == index::PackState::Condemned && input_.steps.survivors_uncondemned) {
         continue;
       }
       if (!input_.steps.compare_survivors) {
-        return true;
-      }
-      if (location.shape != entry.shape) {
-        continue;
+        return Survivor::Equal;
       }
       there.resize(location.shape.stored);
       const auto read =
           input_.repository.store().get_range(format::object_name(location.pack), location.offset, there);
-      if (read && std::equal(there.begin(), there.end(), stored.begin(), stored.end())) {
-        return true;
+      if (read && location.shape == entry.shape &&
+          std::equal(there.begin(), there.end(), stored.begin(), stored.end())) {
+        return Survivor::Equal;
+      }
+      if (read) {
+        found = Survivor::Other;
       }
     }
-    return false;
+    return found;
   }
 
   const CopyInput& input_;

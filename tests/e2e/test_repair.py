@@ -116,6 +116,26 @@ class Repair(firnlib.TestCase):
         self.assertTrue(all(source[name] == content for name, content in restored.items()))
         self.assertGreater(len(restored), 0)
 
+    def test_a_prune_frees_packs_whose_chunks_were_salvaged(self):
+        for pack in self.repo.objects("data"):
+            flip(pack, 5000)
+        report = self.summary("packs", code={0, 1})
+        self.assertGreater(report["chunks_salvaged"], 0)
+        self.summary("snapshots", "--forget")
+        self.repo.run("prune", "--max-unused", "0")
+        self.assertEqual(self.summary("packs")["packs_damaged"], 0)
+
+    def test_what_was_lost_can_be_backed_up_again_and_pruned(self):
+        flip(self.largest("data"), 5000)
+        self.assertEqual(self.summary("packs", code=1)["chunks_lost"], 1)
+        self.summary("snapshots", "--forget")
+        again = self.repo.backup(self.source, "--force")["snapshot_id"]
+        # The damaged pack may stay, since no key of a prune tells which copy of the lost chunk is the good one.
+        for _ in range(2):
+            self.repo.run("prune", "--max-unused", "0")
+            self.repo.check("--read-data")
+        self.assert_restores_exactly(again)
+
     def test_a_pack_without_its_trailer_is_read_by_the_index(self):
         pack = self.largest("data")
         flip(pack, pack.stat().st_size - 100)
