@@ -9,8 +9,8 @@ namespace {
 constexpr kv::TableId kObjects{0};
 constexpr std::string_view kEnvironmentName = "objects";
 constexpr std::uint64_t kSizeBytesMax = 4ULL << 30;
-// Larger ones (unions, catalogs) are read rarely and would crowd out the rest.
-constexpr std::size_t kCachedBytesMax = 256 << 10;
+// Every session reads all unions; larger objects are old catalogs.
+constexpr std::size_t kCachedBytesMax = 8 << 20;
 }  // namespace
 
 Result<std::unique_ptr<ObjectCache>> ObjectCache::open(const Repository& repository, kv::LocalKv* kv) {
@@ -45,7 +45,7 @@ std::optional<format::OpenedObject> ObjectCache::cached(const format::ObjectName
   return object ? std::optional(*std::move(object)) : std::nullopt;
 }
 
-Result<format::OpenedObject> ObjectCache::get(const format::ObjectName& name) {
+Result<format::OpenedObject> ObjectCache::get(const format::ObjectName& name, const Verify& verify) {
   if (environment_) {
     if (auto object = cached(name)) {
       return *std::move(object);
@@ -53,6 +53,9 @@ Result<format::OpenedObject> ObjectCache::get(const format::ObjectName& name) {
   }
   FIRN_LET(const Bytes sealed, repository_.store().get(name, format::kSealedObjectBytesMax));
   FIRN_LET(format::OpenedObject object, repository_.open_sealed(name, sealed));
+  if (verify) {
+    FIRN_TRY(verify(object));
+  }
   remember(name, sealed);
   return object;
 }

@@ -5,6 +5,7 @@
 // is the caller's to know: it asks only for names that a LIST gave. Threads: any.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <optional>
 
@@ -19,7 +20,10 @@ class ObjectCache {
   /// store.
   static Result<std::unique_ptr<ObjectCache>> open(const Repository& repository, kv::LocalKv* kv);
 
-  Result<format::OpenedObject> get(const format::ObjectName& name);
+  /// `verify` is asked about what comes from the store, beyond its seal and signature, and not again about
+  /// what lies here.
+  using Verify = std::function<Result<>(const format::OpenedObject&)>;
+  Result<format::OpenedObject> get(const format::ObjectName& name, const Verify& verify = {});
   /// Repository::put_sealed(), and what was surely stored need not be fetched later.
   store::Outcome put(const format::ObjectName& name, Bytes body, Bytes extra = {});
 

@@ -23,12 +23,21 @@ void apply_seal(const format::Seal& seal, MaintenanceView& view) {
   }
 }
 
-Result<> visit_union(const Repository& repository, const format::Union& folded,
-                     const std::function<Result<>(const MaintenanceRecord&)>& visit) {
+/// A union of a large repository carries thousands of records, and every session reads it: their signatures
+/// are verified once on a machine, as the seal of its own copy says that they were.
+Result<> verify_union(const Keyring& keys, const format::OpenedObject& object) {
+  FIRN_LET(const format::Union folded, format::parse_union(object.signed_body.body));
   for (const format::CarriedObject& carried : folded.records) {
-    if (!repository.keys().signed_by_who_may(carried.name, carried.signed_body)) {
+    if (!keys.signed_by_who_may(carried.name, carried.signed_body)) {
       return fail(ErrorCode::Corrupt, "carries " + carried.name.str() + ", which nobody signed who may");
     }
+  }
+  return {};
+}
+
+Result<> visit_union(const format::Union& folded,
+                     const std::function<Result<>(const MaintenanceRecord&)>& visit) {
+  for (const format::CarriedObject& carried : folded.records) {
     FIRN_LET(const ParsedName name, format::parse_name(carried.name));
     FIRN_TRY(in(carried.name.str(), visit({.name = name,
                                            .object_name = carried.name,
@@ -41,15 +50,20 @@ Result<> visit_union(const Repository& repository, const format::Union& folded,
 Result<> visit_object(const Repository& repository, ObjectCache& cache, const store::ListedObject& listed,
                       const ParsedName& name,
                       const std::function<Result<>(const MaintenanceRecord&)>& visit) {
-  FIRN_LET(const format::OpenedObject object, cache.get(listed.name));
+  const bool is_union = std::holds_alternative<format::UnionName>(name);
+  const auto verify = [&](const format::OpenedObject& fetched) {
+    return verify_union(repository.keys(), fetched);
+  };
+  FIRN_LET(const format::OpenedObject object,
+           cache.get(listed.name, is_union ? ObjectCache::Verify(verify) : ObjectCache::Verify()));
   FIRN_TRY(visit({.name = name,
                   .object_name = listed.name,
                   .stored = listed.stored,
                   .signed_body = object.signed_body,
                   .size_bytes = listed.size_bytes}));
-  if (std::holds_alternative<format::UnionName>(name)) {
+  if (is_union) {
     FIRN_LET(const format::Union folded, format::parse_union(object.signed_body.body));
-    return visit_union(repository, folded, visit);
+    return visit_union(folded, visit);
   }
   return {};
 }
