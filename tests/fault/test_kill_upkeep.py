@@ -1,8 +1,9 @@
-"""SIGKILL at every system call that changes the store, of forget, tag, copy and repair.
+"""SIGKILL at every system call that changes the store, of prune, forget, tag, copy and repair; and errors from them.
 
-After each kill: the repository checks clean, every snapshot that should be there restores exactly, and the command run
+After each fault: the repository checks clean, every snapshot that should be there restores exactly, and the command run
 again finishes its work.
 """
+import collections
 import pathlib
 import re
 import shutil
@@ -15,6 +16,8 @@ from firnlib import LEVEL, MIB  # noqa: E402
 
 # Each commits or removes one object of a local store, or makes it durable.
 CALLS = ("renameat2", "unlinkat", "fsync")
+ERROR_CALLS = (*CALLS, "openat", "write", "pwrite64", "pread64", "getdents64")
+ERROR_STEP = {"quick": 60, "normal": 25, "long": 1}[LEVEL]
 STEP = {"quick": 7, "normal": 3, "long": 1}[LEVEL]  # every so many-th call
 
 
@@ -38,12 +41,12 @@ class KillUpkeep(firnlib.TestCase):
         firnlib.remove_tree(repo.path)
         shutil.copytree(pristine, repo.path, symlinks=True)
 
-    def calls_of(self, repo, command, codes):
+    def calls_of(self, repo, command, codes, calls=CALLS):
         """How often the command makes each of the calls."""
         log = self.temp / "calls"
-        repo.run(*command, code=codes, prefix=["strace", "-f", "-qq", "-o", log, "-e", "trace=" + ",".join(CALLS)])
+        repo.run(*command, code=codes, prefix=["strace", "-f", "-qq", "-o", log, "-e", "trace=" + ",".join(calls)])
         text = log.read_text()
-        return {call: len(re.findall(rf"\b{call}\(", text)) for call in CALLS}
+        return {call: len(re.findall(rf"\b{call}\(", text)) for call in calls}
 
     def kill_everywhere(self, repo, command, before_each, judge, codes=(0,)):
         before_each()
@@ -60,6 +63,49 @@ class KillUpkeep(firnlib.TestCase):
                     cells += 1
         self.assertGreater(cells, 3)
         print(f"NOTE {command[0]}: killed at {cells} calls ({counts})", flush=True)
+
+    def assert_pruned(self):
+        """What a prune that was broken off left: every snapshot restores, and the next prunes finish the work."""
+        left = [one["id"] for one in self.repo.snapshots()]
+        self.assertEqual(left, self.ids)
+        self.repo.check("--read-data")
+        for _ in range(2):
+            self.repo.run("prune", "--max-unused", "0")
+        rest = self.repo.run("prune", "--max-unused", "0", "--dry-run", "--json").lines("summary")[-1]
+        self.assertEqual((rest["blobs"]["unused"], rest["packs_waiting"], rest["packfiles"]["unreferenced"]), (0, 0, 0))
+        self.repo.check("--read-data")
+        self.assert_restores_exactly(self.ids[-1])
+
+    def forget_some(self):
+        """The pristine state of the prunes: old snapshots are forgotten, and much of the packs is not needed."""
+        firnlib.write(self.source / "large", firnlib.random_bytes(4, 3 * MIB))
+        old, self.ids = self.ids, [self.repo.backup(self.source)["snapshot_id"] for _ in range(2)]
+        self.repo.run("forget", *old)
+        firnlib.remove_tree(self.pristine)
+        shutil.copytree(self.repo.path, self.pristine, symlinks=True)
+
+    def test_prune(self):
+        self.forget_some()
+        self.kill_everywhere(self.repo, ("prune", "--max-unused", "0"), self.back_to_start, self.assert_pruned)
+
+    def test_errors_of_a_prunes_calls(self):
+        self.forget_some()
+        command = ("prune", "--max-unused", "0")
+        counts = self.calls_of(self.repo, command, (0,), ERROR_CALLS)
+        ended = collections.Counter()
+        for call, count in counts.items():
+            for number in range(1, count + 1, ERROR_STEP):
+                self.back_to_start()
+                error = "ENOSPC" if number % 2 and call != "getdents64" else "EIO"
+                done = self.repo.run(*command, code=None, prefix=[
+                    "strace", "-f", "-qq", "-o", "/dev/null", "-e", f"inject={call}:error={error}:when={number}"])
+                with self.subTest(call=call, number=number, error=error):
+                    self.assertIn(done.code, (0, 1, 10, 12, 127), done)
+                    self.assertTrue(done.code == 0 or done.err.strip(), done)
+                    self.assert_pruned()
+                    ended[done.code] += 1
+        self.assertGreater(sum(ended.values()), 5)
+        print(f"NOTE errors of a prune's system calls, by exit code: {dict(ended)}", flush=True)
 
     def test_forget(self):
         command = ("forget", "--keep-last", "1")
