@@ -1,8 +1,11 @@
 // Speed of the chunker's forms on one core, over data that lies in memory.
 #include <benchmark/benchmark.h>
 
+#include <string>
+
 #include "chunker/chunker.h"
 #include "chunker/cut_selector.h"
+#include "chunker/kernels.h"
 #include "tests/chunker/data.h"
 
 namespace firn::chunker {
@@ -18,11 +21,11 @@ const data::Bytes& file_of(std::int64_t kind) {
   return files[static_cast<std::size_t>(kind)];
 }
 
-void count_bytes(benchmark::State& state) {
+void count_bytes(benchmark::State& state, std::string_view how) {
   constexpr const char* kKinds[] = {"random", "log", "zeros"};
   state.SetBytesProcessed(static_cast<std::int64_t>(state.iterations()) *
                           static_cast<std::int64_t>(kFileBytes));
-  state.SetLabel(kKinds[state.range(0)]);
+  state.SetLabel(std::string(kKinds[state.range(0)]) + ", " + std::string(how));
 }
 
 /// One stream: the minimum of each chunk is skipped.
@@ -40,12 +43,18 @@ void BM_Stream(benchmark::State& state) {
     chunker.finish(cuts);
     benchmark::DoNotOptimize(cuts.data());
   }
-  count_bytes(state);
+  count_bytes(state, "stream");
 }
 BENCHMARK(BM_Stream)->DenseRange(0, 2);
 
-/// Blocks apart, as several cores would take them: every byte is hashed.
+/// Blocks apart, as the backup takes them: every byte is hashed. By the kernel that the second argument
+/// names.
 void BM_Blocks(benchmark::State& state) {
+  const auto kernel = static_cast<Kernel>(state.range(1));
+  if (!use_kernel(kernel)) {
+    state.SkipWithError("not on this machine");
+    return;
+  }
   const GearTable table = data::table(kKey);
   const CutRules rules = rules_for(kDefaultAverageBytes).value();
   const std::span<const std::byte> file = file_of(state.range(0));
@@ -64,9 +73,17 @@ void BM_Blocks(benchmark::State& state) {
     selector.finish(cuts);
     benchmark::DoNotOptimize(cuts.data());
   }
-  count_bytes(state);
+  count_bytes(state, to_string(kernel));
 }
-BENCHMARK(BM_Blocks)->DenseRange(0, 2);
+
+void every_kernel(benchmark::internal::Benchmark* blocks) {
+  for (const Kernel kernel : available_kernels()) {
+    for (const std::int64_t kind : {0, 1, 2}) {
+      blocks->Args({kind, static_cast<std::int64_t>(kernel)});
+    }
+  }
+}
+BENCHMARK(BM_Blocks)->Apply(every_kernel);
 
 }  // namespace
 }  // namespace firn::chunker

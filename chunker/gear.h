@@ -67,6 +67,13 @@ class GearScanView {
   /// candidate; nullopt when there is none in `bytes`, and all of them were scanned.
   std::optional<std::size_t> next(std::span<const std::byte> bytes);
 
+  /// Takes the next bytes, of which it is known that none passes, as scanned; kHashWindowBytes or more, else
+  /// it aborts.
+  void skip(std::span<const std::byte> bytes);
+
+  /// After the last byte scanned.
+  std::uint32_t hash() const { return hash_; }
+
   /// Of the candidate that next() stopped at.
   bool strict() const { return hash_ < strict_limit_; }
 
@@ -80,7 +87,8 @@ class GearScanView {
 
 /// Appends the candidates in (block_offset, block_offset + block.size()] to `out`, in order of offset.
 /// `warmup` are bytes of the file directly before the block: min(kWarmupBytes, block_offset) or more. Fewer
-/// would move cuts without a sign; that is a bug of the caller and aborts.
+/// would move cuts without a sign; that is a bug of the caller and aborts. The fastest kernel does it
+/// (kernels.h).
 void find_candidates(const GearTable& table, const CutRules& rules, std::span<const std::byte> warmup,
                      std::span<const std::byte> block, std::uint64_t block_offset,
                      std::vector<Candidate>& out);

@@ -36,6 +36,7 @@ LAYER = {
 
 # Third-party header (a regular expression) → the paths that may include it.
 DOORS = [
+    (r"immintrin\.h|arm_neon\.h", ["chunker/detail/"]),
     (r"openssl/|intel-ipsec-mb\.h", ["crypto/"]),
     (r"curl/", ["repo/store/", "agent/kube/"]),
     (r"pugixml\.hpp", ["repo/store/"]),
