@@ -14,13 +14,17 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "fidelity")
 import torture  # noqa: E402
 
 
-class Fidelity(mountlib.TestCase):
+@firnlib.on_every_store
+class Shown(mountlib.TestCase):
     def test_rsync_between_source_and_mount_is_silent(self):
         firnlib.mixed_tree(self.source, seed=1)
+        firnlib.write_random(self.source / "large", 9, 20 * MIB)
         self.repo.init().backup(self.source)
         mount = self.mount()
         self.assert_same(self.source, self.shown(mount))
 
+
+class Fidelity(mountlib.TestCase):
     def test_everything_that_a_file_system_can_hold(self):
         self.enterContext(firnlib.mounted(self.temp / "source", "xfs", 512 * MIB))
         source = self.temp / "source/tree"

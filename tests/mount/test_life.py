@@ -14,9 +14,28 @@ from firnlib import MIB
 FRESH_S = 30  # what the mount promises is five seconds
 
 
-class Life(mountlib.TestCase):
+@firnlib.on_every_store
+class Shown(mountlib.TestCase):
+    """What is shown, wherever the repository is."""
+
     def ids(self, mount):
         return sorted(name for name in os.listdir(mount.path / "ids") if name != "latest")
+
+    def damage_largest_pack(self, offset):
+        """Changes one byte, and so one chunk: the order of chunks in a pack is nobody's promise. The pack's name."""
+        if self.store == "local":
+            pack = max(self.repo.objects("data"), key=lambda path: path.stat().st_size)
+            content = bytearray(pack.read_bytes())
+            content[offset] ^= 1
+            pack.write_bytes(content)
+            return pack.name
+        sizes = self.repo.sizes("data")
+        pack = max(sizes, key=sizes.get)
+        client = self.repo.server.client()
+        content = bytearray(client.get(self.repo.bucket, pack))
+        content[offset] ^= 1
+        client.put(self.repo.bucket, pack, bytes(content))
+        return pack.rsplit("/", 1)[1]
 
     def test_layout_has_every_place_and_latest(self):
         firnlib.write(self.source / "file", "content")
@@ -32,6 +51,81 @@ class Life(mountlib.TestCase):
         self.assertEqual(os.readlink(mount.path / "ids/latest"), newest[:8])
         self.assertEqual(len(os.listdir(mount.path / "snapshots")), 3)
         self.assertEqual(sorted(os.listdir(mount.path)), ["hosts", "ids", "paths", "snapshots", "tags", "volumes"])
+
+    def test_new_snapshots_appear_without_another_mount(self):
+        firnlib.write(self.source / "file", "one")
+        self.repo.init().backup(self.source)
+        mount = self.mount()
+        self.assertEqual((self.shown(mount) / "file").read_text(), "one")
+        firnlib.write(self.source / "file", "two, which is longer")
+        firnlib.write_random(self.source / "new", 1, MIB)
+        self.repo.backup(self.source)
+        firnlib.wait_until(lambda: len(self.ids(mount)) == 2, "the new snapshot", FRESH_S)
+        firnlib.wait_until(lambda: (self.shown(mount) / "file").read_text() != "one", "latest to move", FRESH_S)
+        self.assert_same(self.source, self.shown(mount))
+
+    def test_a_damaged_chunk_is_an_error_where_it_is_and_named(self):
+        path = firnlib.write_random(self.source / "large", 4, 12 * MIB)
+        self.repo.init().backup(self.source)
+        firnlib.write_random(self.source / "other", 5, 2 * MIB)
+        snapshot = self.repo.backup(self.source)["snapshot_id"]
+        pack = self.damage_largest_pack(5 * MIB)
+        mount = self.mount()
+        content, bad = path.read_bytes(), []
+        with open(self.shown(mount) / "large", "rb", buffering=0) as file:
+            for start in range(0, len(content), 4096):
+                try:
+                    self.assertEqual(os.pread(file.fileno(), 4096, start), content[start : start + 4096])
+                except OSError as error:
+                    self.assertEqual(error.errno, errno.EIO)
+                    bad.append(start)
+        self.assertTrue(bad, "the damage was not noticed")
+        self.assertLessEqual(bad[-1] - bad[0], MIB + 4096, "one chunk has at most 1 MiB")
+        self.assertEqual(bad, list(range(bad[0], bad[-1] + 1, 4096)), "all of it, and nothing else")
+        line = next(line for line in mount.log().splitlines() if pack in line)
+        self.assertIn("/large", line)
+        self.assertIn(snapshot[:8], line)
+        self.assertLess(mount.log().count(pack), 5, "the same is not said again and again")
+        self.assertEqual((self.shown(mount) / "other").read_bytes(), (self.source / "other").read_bytes())
+
+    def test_ten_readers_at_once_read_what_is_there(self):
+        files = {f"file-{number}": firnlib.write_random(self.source / f"file-{number}", number, 3 * MIB) for number in range(4)}
+        self.repo.init().backup(self.source)
+        shown = self.shown(self.mount())
+        problems = []
+
+        def read(number):
+            for turn in range(4):
+                name = f"file-{(number + turn) % 4}"
+                if (shown / name).read_bytes() != files[name].read_bytes():
+                    problems.append(name)
+
+        readers = [threading.Thread(target=read, args=(number,)) for number in range(10)]
+        for reader in readers:
+            reader.start()
+        for reader in readers:
+            reader.join()
+        self.assertEqual(problems, [])
+
+    def test_forgotten_snapshots_vanish_and_what_is_open_stays(self):
+        path = firnlib.write_random(self.source / "file", 8, 2 * MIB)
+        self.repo.init()
+        first = self.repo.backup(self.source)["snapshot_id"]
+        mount = self.mount()
+        content = path.read_bytes()
+        with open(mount.path / f"ids/{first[:8]}{path}", "rb", buffering=0) as file:
+            self.assertEqual(os.pread(file.fileno(), 4096, 0), content[:4096])
+            firnlib.write(self.source / "file", "changed")
+            self.repo.backup(self.source)
+            self.repo.run("forget", first)
+            firnlib.wait_until(lambda: first[:8] not in os.listdir(mount.path / "ids"), "it to vanish", FRESH_S)
+            firnlib.wait_until(lambda: not (mount.path / f"ids/{first[:8]}").exists(), "its name to vanish", FRESH_S)
+            self.assertEqual(os.pread(file.fileno(), len(content), 0), content)
+        self.assertEqual((self.shown(mount) / "file").read_text(), "changed")
+
+
+class Process(mountlib.TestCase):
+    """How a mount begins and ends, who may look in, and what a silent store does to it."""
 
     def test_templates(self):
         firnlib.write(self.source / "file", "content")
@@ -50,18 +144,6 @@ class Life(mountlib.TestCase):
             self.repo.run("mount", *bad, folder, code=1)
         self.repo.run("mount", self.temp / "missing", code=1)
         self.assertFalse(os.path.ismount(folder))
-
-    def test_new_snapshots_appear_without_another_mount(self):
-        firnlib.write(self.source / "file", "one")
-        self.repo.init().backup(self.source)
-        mount = self.mount()
-        self.assertEqual((self.shown(mount) / "file").read_text(), "one")
-        firnlib.write(self.source / "file", "two, which is longer")
-        firnlib.write_random(self.source / "new", 1, MIB)
-        self.repo.backup(self.source)
-        firnlib.wait_until(lambda: len(self.ids(mount)) == 2, "the new snapshot", FRESH_S)
-        firnlib.wait_until(lambda: (self.shown(mount) / "file").read_text() != "one", "latest to move", FRESH_S)
-        self.assert_same(self.source, self.shown(mount))
 
     def test_each_way_to_end_it_leaves_nothing(self):
         firnlib.write(self.source / "file", "content")
@@ -136,40 +218,6 @@ class Life(mountlib.TestCase):
         status = os.stat(self.shown(self.mount("--owner-root")) / "file")
         self.assertEqual((status.st_uid, status.st_gid), (0, 0))
 
-    def damage_largest_pack(self, offset):
-        """Changes one byte, and so one chunk: the order of chunks in a pack is nobody's promise."""
-        pack = max(self.repo.objects("data"), key=lambda path: path.stat().st_size)
-        with open(pack, "r+b") as file:
-            file.seek(offset)
-            byte = file.read(1)
-            file.seek(offset)
-            file.write(bytes([byte[0] ^ 1]))
-        return pack
-
-    def test_a_damaged_chunk_is_an_error_where_it_is_and_named(self):
-        path = firnlib.write_random(self.source / "large", 4, 12 * MIB)
-        self.repo.init().backup(self.source)
-        firnlib.write_random(self.source / "other", 5, 2 * MIB)
-        snapshot = self.repo.backup(self.source)["snapshot_id"]
-        pack = self.damage_largest_pack(5 * MIB)
-        mount = self.mount()
-        content, bad = path.read_bytes(), []
-        with open(self.shown(mount) / "large", "rb", buffering=0) as file:
-            for start in range(0, len(content), 4096):
-                try:
-                    self.assertEqual(os.pread(file.fileno(), 4096, start), content[start : start + 4096])
-                except OSError as error:
-                    self.assertEqual(error.errno, errno.EIO)
-                    bad.append(start)
-        self.assertTrue(bad, "the damage was not noticed")
-        self.assertLessEqual(bad[-1] - bad[0], MIB + 4096, "one chunk has at most 1 MiB")
-        self.assertEqual(bad, list(range(bad[0], bad[-1] + 1, 4096)), "all of it, and nothing else")
-        line = next(line for line in mount.log().splitlines() if pack.name in line)
-        self.assertIn("/large", line)
-        self.assertIn(snapshot[:8], line)
-        self.assertLess(mount.log().count(pack.name), 5, "the same is not said again and again")
-        self.assertEqual((self.shown(mount) / "other").read_bytes(), (self.source / "other").read_bytes())
-
     def test_an_open_file_is_readable_as_long_as_its_packs_are(self):
         path = firnlib.write_random(self.source / "large", 6, 40 * MIB)
         self.repo.init().backup(self.source)
@@ -187,25 +235,6 @@ class Life(mountlib.TestCase):
             for pack in packs:
                 pathlib.Path(f"{pack}.away").rename(pack)
             self.assertEqual(os.pread(file.fileno(), 4096, 30 * MIB), content[30 * MIB : 30 * MIB + 4096])
-
-    def test_ten_readers_at_once_read_what_is_there(self):
-        files = {f"file-{number}": firnlib.write_random(self.source / f"file-{number}", number, 3 * MIB) for number in range(4)}
-        self.repo.init().backup(self.source)
-        shown = self.shown(self.mount())
-        problems = []
-
-        def read(number):
-            for turn in range(4):
-                name = f"file-{(number + turn) % 4}"
-                if (shown / name).read_bytes() != files[name].read_bytes():
-                    problems.append(name)
-
-        readers = [threading.Thread(target=read, args=(number,)) for number in range(10)]
-        for reader in readers:
-            reader.start()
-        for reader in readers:
-            reader.join()
-        self.assertEqual(problems, [])
 
     def test_who_waits_for_a_silent_store_can_be_killed(self):
         """A store that does not answer: strace holds up every read of some packs for longer than the case lasts."""
@@ -230,22 +259,6 @@ class Life(mountlib.TestCase):
                     for child in pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split():
                         os.kill(int(child), signal.SIGKILL)
                     mount.process.kill()
-
-    def test_forgotten_snapshots_vanish_and_what_is_open_stays(self):
-        path = firnlib.write_random(self.source / "file", 8, 2 * MIB)
-        self.repo.init()
-        first = self.repo.backup(self.source)["snapshot_id"]
-        mount = self.mount()
-        content = path.read_bytes()
-        with open(mount.path / f"ids/{first[:8]}{path}", "rb", buffering=0) as file:
-            self.assertEqual(os.pread(file.fileno(), 4096, 0), content[:4096])
-            firnlib.write(self.source / "file", "changed")
-            self.repo.backup(self.source)
-            self.repo.run("forget", first)
-            firnlib.wait_until(lambda: first[:8] not in os.listdir(mount.path / "ids"), "it to vanish", FRESH_S)
-            firnlib.wait_until(lambda: not (mount.path / f"ids/{first[:8]}").exists(), "its name to vanish", FRESH_S)
-            self.assertEqual(os.pread(file.fileno(), len(content), 0), content)
-        self.assertEqual((self.shown(mount) / "file").read_text(), "changed")
 
 
 if __name__ == "__main__":

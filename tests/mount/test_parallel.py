@@ -39,6 +39,7 @@ def digests(root):
     return found
 
 
+@firnlib.on_every_store
 class Parallel(mountlib.TestCase):
     def change(self, number):
         choice = random.Random(number)
