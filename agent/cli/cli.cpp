@@ -114,6 +114,7 @@ void add_commands(CommandSet& set) {
   add_tag(set);
   add_repair(set);
   add_check(set);
+  add_tend(set);
   add_stats(set);
   add_key(set);
   add_cat(set);

@@ -26,6 +26,7 @@ void add_restore(CommandSet& set);
 void add_snapshots(CommandSet& set);
 void add_stats(CommandSet& set);
 void add_tag(CommandSet& set);
+void add_tend(CommandSet& set);
 void add_unlock(CommandSet& set);
 void add_version(CommandSet& set);
 

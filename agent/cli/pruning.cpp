@@ -8,7 +8,6 @@
 #include "agent/cli/text.h"
 #include "agent/scan/filter.h"
 #include "agent/state/linux_identity.h"
-#include "repo/maintenance.h"
 
 namespace firn::cli {
 namespace {
@@ -191,20 +190,15 @@ Result<> check(const PruneFlags& flags) {
   return {};
 }
 
-Result<int> prune_repository(Context& context, OpenRepository& open, const PruneRequest& request) {
-  Output& out = context.out;
-  FIRN_LET(repo::MaintenanceOptions options, options_of(request.flags));
+Result<repo::MaintenanceReport> run_maintenance(Context& context, OpenRepository& open,
+                                                repo::MaintenanceOptions options,
+                                                repo::MaintenanceProgress& progress) {
   FIRN_LET(index::ChunkIndex * chunks, open.index());
   FIRN_LET(repo::ObjectCache * cache, open.cache());
   FIRN_LET(kv::LocalKv * state, open.state());
-  options.dry_run = request.dry_run;
-  options.as_if_forgotten = request.as_if_forgotten;
   options.process = state::process_identity();
   options.process_is_gone = state::process_is_gone;
   options.memory_bytes = open.memory().work + open.memory().packs;
-
-  repo::MaintenanceProgress progress;
-  Progress told(context, [&] { return sample_of(progress); }, {});
   const auto run = [&] {
     return repo::maintain(open.repository(), *chunks, *cache, *state, options, context.world.stop, progress);
   };
@@ -213,6 +207,18 @@ Result<int> prune_repository(Context& context, OpenRepository& open, const Prune
     FIRN_TRY(chunks->clear());
     report = run();
   }
+  return report;
+}
+
+Result<int> prune_repository(Context& context, OpenRepository& open, const PruneRequest& request) {
+  Output& out = context.out;
+  FIRN_LET(repo::MaintenanceOptions options, options_of(request.flags));
+  options.dry_run = request.dry_run;
+  options.as_if_forgotten = request.as_if_forgotten;
+
+  repo::MaintenanceProgress progress;
+  Progress told(context, [&] { return sample_of(progress); }, {});
+  auto report = run_maintenance(context, open, std::move(options), progress);
   told.end();
   if (!report) {
     return Failure(std::move(report).error());

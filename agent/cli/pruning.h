@@ -11,6 +11,7 @@
 #include "agent/cli/flags.h"
 #include "agent/cli/open.h"
 #include "repo/format/ids.h"
+#include "repo/maintenance.h"
 
 namespace firn::cli {
 
@@ -33,6 +34,11 @@ struct PruneRequest {
 
 /// Checks the flags alone, so that a command can refuse them before it does anything. Errors: Invalid.
 Result<> check(const PruneFlags& flags);
+
+/// One maintenance run as `options` say, with this process's identity, memory and cache.
+Result<repo::MaintenanceReport> run_maintenance(Context& context, OpenRepository& open,
+                                                repo::MaintenanceOptions options,
+                                                repo::MaintenanceProgress& progress);
 
 /// The exit code: kExitOk, or kExitFailed when something kept packs from going (it was said).
 Result<int> prune_repository(Context& context, OpenRepository& open, const PruneRequest& request);
