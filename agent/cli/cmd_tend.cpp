@@ -29,6 +29,7 @@ namespace {
 
 constexpr std::size_t kMessageBytesMax = 1500;
 constexpr std::size_t kFindingsTold = 3;
+constexpr std::size_t kTagBytesMax = 256;
 
 struct TendCommand {
   std::string task = "verify";
@@ -110,7 +111,7 @@ Result<Retention> parse_retention(const std::string& text) {
     return invalid("no policy");
   }
   Retention out{.ns = text.substr(0, slash),
-                .tag = "policy=" + text.substr(slash + 1, colon - slash - 1),
+                .tag = ("policy=" + text.substr(slash + 1, colon - slash - 1)).substr(0, kTagBytesMax),
                 .policy = {}};
   for (std::size_t begin = colon + 1; begin <= text.size();) {
     const std::size_t end = std::min(text.find(',', begin), text.size());
@@ -130,6 +131,14 @@ Result<Retention> parse_retention(const std::string& text) {
     return invalid("it keeps nothing");
   }
   return out;
+}
+
+/// The store's authority may lie beside the key.
+void take_authority(Globals& globals, const TendCommand& command) {
+  const std::string path = command.key_dir + "/" + command.name + ".ca.crt";
+  if (!globals.cacert && ::access(path.c_str(), R_OK) == 0) {
+    globals.cacert = path;
+  }
 }
 
 /// The key file or password that is called after the Repository object.
@@ -452,6 +461,7 @@ Result<int> run_tend(Context& context, const TendCommand& command) {
   if (command.name.empty()) {
     return fail(ErrorCode::Invalid, "--name: what is the Repository object called?");
   }
+  take_authority(context.globals, command);
   const Report report = command.task == "init"          ? make(context, command)
                         : command.task == "maintenance" ? maintain(context, command)
                         : command.task == "check"       ? check_data(context, command)

@@ -1,5 +1,9 @@
 #include "agent/controller/janitor.h"
 
+#include <utility>
+
+#include "agent/controller/names.h"
+
 namespace firn::controller {
 namespace {
 
@@ -14,8 +18,20 @@ constexpr seconds kNodeGrace{60};
 // Of one sweep; the rest is met by the next one.
 constexpr std::size_t kActionsMax = 1000;
 
+// A success is worth knowing of so long after its request's own time.
+constexpr seconds kSuccessKept{14L * 24 * 3600};
+
 bool is_older(base::WallTime time, seconds age, base::WallTime now) {
   return now.nanoseconds - time.nanoseconds > std::chrono::nanoseconds(age).count();
+}
+
+/// Empty for a request that no policy made.
+std::string key_of(const kube::Request& request) {
+  const auto policy = request.meta.labels.find(kPolicyLabel);
+  const auto target = request.meta.labels.find(kTargetLabel);
+  return policy == request.meta.labels.end() || target == request.meta.labels.end()
+             ? ""
+             : request.meta.ns + "/" + policy->second + "/" + target->second;
 }
 
 Result<std::set<std::string>> node_names(kube::Client& client) {
@@ -27,11 +43,6 @@ Result<std::set<std::string>> node_names(kube::Client& client) {
                        }));
   return names;
 }
-
-struct Action {
-  kube::Request request;
-  Verdict verdict;
-};
 
 kube::Json failure(const kube::Request& request, const Verdict& verdict, base::WallTime now) {
   kube::StatusChange status;
@@ -76,7 +87,9 @@ Verdict judge(const kube::Request& request, const std::set<std::string>& nodes, 
     const bool over = request.ttl && request.completed && is_older(*request.completed, *request.ttl, now);
     return over ? Verdict{Verdict::Act::Delete, "Expired", "its ttlSecondsAfterFinished is over"} : Verdict{};
   }
-  if (!nodes.contains(request.node) && is_older(request.meta.created, kNodeGrace, now)) {
+  // A restore into a claim names no node: the request for its helper does.
+  if (!request.node.empty() && !nodes.contains(request.node) &&
+      is_older(request.meta.created, kNodeGrace, now)) {
     return {Verdict::Act::Fail, "NodeGone",
             "there is no node " + request.node +
                 " in this cluster: make a request for the node that the pod runs on"};
@@ -96,28 +109,59 @@ Verdict judge(const kube::Request& request, const std::set<std::string>& nodes, 
   return {};
 }
 
+void Actions::choose(Action action) {
+  if (action.verdict.act != Verdict::Act::Keep && chosen_.size() < kActionsMax) {
+    chosen_.push_back(std::move(action));
+  }
+}
+
+void Actions::add(Action action) {
+  const std::string key = key_of(action.request);
+  const kube::Condition* said = kube::find(action.request.conditions, "Succeeded");
+  if (key.empty() || said == nullptr || said->status != "True" || !action.request.completed) {
+    choose(std::move(action));
+    return;
+  }
+  const auto held = newest_.find(key);
+  if (held == newest_.end()) {
+    newest_.emplace(key, std::move(action));
+    return;
+  }
+  if (*held->second.request.completed < *action.request.completed) {
+    std::swap(held->second, action);
+  }
+  choose(std::move(action));
+}
+
+std::vector<Action> Actions::take(base::WallTime now) {
+  for (auto& [key, held] : newest_) {
+    if (is_older(*held.request.completed, held.request.ttl.value_or(seconds(0)) + kSuccessKept, now)) {
+      choose(std::move(held));
+    }
+  }
+  newest_.clear();
+  return std::exchange(chosen_, {});
+}
+
 Result<Swept> sweep(kube::Client& client, const base::Clock& clock, const Tell& tell) {
   FIRN_LET(const std::set<std::string> nodes, in("listing nodes", node_names(client)));
   Swept swept;
-  std::vector<Action> actions;
+  Actions actions;
   const base::WallTime now = clock.wall();
   for (const auto& [kind, resource] : {std::pair{kube::RequestKind::Backup, kube::kBackups},
                                        {kube::RequestKind::Restore, kube::kRestores}}) {
     const kube::RequestKind this_kind = kind;
-    FIRN_TRY(in("listing requests",
-                client.list({.resource = resource, .ns = {}, .fields = {}, .labels = {}},
-                            [&](const kube::Json& object) -> Result<> {
-                              kube::Request request = kube::request_of(this_kind, object);
-                              Verdict verdict = judge(request, nodes, now);
-                              swept.seen += 1;
-                              swept.unended += request.ended() ? 0 : 1;
-                              if (verdict.act != Verdict::Act::Keep && actions.size() < kActionsMax) {
-                                actions.push_back({std::move(request), std::move(verdict)});
-                              }
-                              return {};
-                            })));
+    FIRN_TRY(in("listing requests", client.list({.resource = resource, .ns = {}, .fields = {}, .labels = {}},
+                                                [&](const kube::Json& object) -> Result<> {
+                                                  kube::Request request = kube::request_of(this_kind, object);
+                                                  Verdict verdict = judge(request, nodes, now);
+                                                  swept.seen += 1;
+                                                  swept.unended += request.ended() ? 0 : 1;
+                                                  actions.add({std::move(request), std::move(verdict)});
+                                                  return {};
+                                                })));
   }
-  for (const Action& action : actions) {
+  for (const Action& action : actions.take(now)) {
     FIRN_LET(const bool done, act(client, action, now));
     if (done) {
       tell(action.request, action.verdict);

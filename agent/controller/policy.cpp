@@ -5,6 +5,7 @@
 #include <set>
 
 #include "agent/controller/cron.h"
+#include "agent/controller/names.h"
 #include "agent/kube/requests.h"
 #include "agent/kube/times.h"
 
@@ -13,36 +14,14 @@ namespace {
 
 using std::chrono::seconds;
 
-constexpr const char* kPolicyLabel = "backup.firn.io/policy";
 constexpr std::size_t kNameBytesMax = 200;
 // More scheduled times than this between two looks are as good as one.
 constexpr int kStepsMax = 100'000;
 constexpr std::int64_t kPriorityHigh = 100;
 
-/// FNV-1a: the same for the same volume, whichever process asks.
-std::uint64_t hash(std::string_view text) {
-  std::uint64_t value = 14695981039346656037ULL;
-  for (const char c : text) {
-    value = (value ^ static_cast<unsigned char>(c)) * 1099511628211ULL;
-  }
-  return value;
-}
-
-std::string hex(std::uint64_t value) {
-  static constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string out(10, '0');
-  for (char& digit : out) {
-    digit = kDigits[value & 15];
-    value >>= 4;
-  }
-  return out;
-}
-
 base::WallTime after(base::WallTime time, seconds duration) {
   return {time.nanoseconds + std::chrono::nanoseconds(duration).count()};
 }
-
-std::string unix_text(base::WallTime time) { return std::to_string(time.nanoseconds / 1'000'000'000); }
 
 kube::Json request_json(const Policy& policy, base::WallTime run, const Target& target) {
   kube::Json spec = policy.request;
@@ -57,7 +36,10 @@ kube::Json request_json(const Policy& policy, base::WallTime run, const Target& 
           {"metadata",
            {{"name", request_name(policy, run, target)},
             {"namespace", policy.meta.ns},
-            {"labels", {{kPolicyLabel, policy.meta.name}}}}},
+            {"labels",
+             {{kPolicyLabel, policy.meta.name},
+              {kRunLabel, run_text(run)},
+              {kTargetLabel, short_hash(target.key())}}}}},
           {"spec", std::move(spec)}};
 }
 
@@ -86,21 +68,31 @@ Result<Made> made_requests(kube::Client& client, const Policy& policy) {
   return made;
 }
 
-/// Makes what is missing of a run and may be made now. True when nothing is missing any more.
-Result<bool> work_on(kube::Client& client, const Policy& policy, base::WallTime run, base::WallTime now,
-                     Made& made, std::size_t& selected) {
+/// What is open in a Repository, and how much may be.
+struct Load {
+  std::int64_t open = 0;
+  std::int64_t open_max = INT64_MAX;
+};
+
+struct Progress {
+  std::size_t selected = 0;
+  std::size_t missing = 0;  // requests that are still to be made
+};
+
+/// Makes what is missing of a run and may be made now.
+Result<Progress> work_on(kube::Client& client, const Policy& policy, base::WallTime run, base::WallTime now,
+                         Made& made, Load& load) {
   std::vector<Target> targets;
   FIRN_TRY(client.list({.resource = kube::kPods,
                         .ns = policy.meta.ns,
                         .fields = "status.phase=Running",
-                        .labels = policy.labels},
+                        .labels = policy.labels()},
                        [&](const kube::Json& object) -> Result<> {
                          const auto more = targets_of(policy, kube::pod_of(object));
                          targets.insert(targets.end(), more.begin(), more.end());
                          return {};
                        }));
-  selected = targets.size();
-  bool complete = true;
+  Progress progress{.selected = targets.size(), .missing = 0};
   for (const Target& target : targets) {
     const std::string name = request_name(policy, run, target);
     if (made.names.contains(name)) {
@@ -109,8 +101,8 @@ Result<bool> work_on(kube::Client& client, const Policy& policy, base::WallTime 
     const auto share = static_cast<std::int64_t>(hash(target.pod + "/" + target.volume) % 1'000'003);
     const seconds wait(policy.jitter.count() == 0 ? 0 : share % (policy.jitter.count() + 1));
     std::int64_t& open = made.open_by_node[target.node];
-    if (now < after(run, wait) || open >= policy.per_node) {
-      complete = false;
+    if (now < after(run, wait) || open >= policy.per_node || load.open >= load.open_max) {
+      progress.missing += 1;
       continue;
     }
     const auto created =
@@ -120,13 +112,15 @@ Result<bool> work_on(kube::Client& client, const Policy& policy, base::WallTime 
     }
     open += 1;
     made.open += 1;
+    load.open += 1;
   }
-  return complete;
+  return progress;
 }
 
 struct State {
   std::optional<base::WallTime> last_run;
   std::optional<base::WallTime> next_run;
+  std::optional<base::WallTime> missed;
   std::optional<std::size_t> selected;
   std::int64_t active = 0;
 };
@@ -144,6 +138,9 @@ Result<> write_status(kube::Client& client, const Policy& policy, const State& s
   if (state.next_run) {
     status["nextRunTime"] = kube::time_text(*state.next_run);
   }
+  if (state.missed) {
+    status["lastMissedRunTime"] = kube::time_text(*state.missed);
+  }
   if (state.selected) {
     status["selected"] = *state.selected;
   }
@@ -155,57 +152,83 @@ Result<> write_status(kube::Client& client, const Policy& policy, const State& s
   return {};
 }
 
-Result<> run_policy(kube::Client& client, const Policy& policy, base::WallTime now,
-                    const std::function<void(const Policy&, const std::string&)>& tell) {
-  State state;
-  if (policy.has_hooks) {
-    return write_status(
-        client, policy, state,
-        {.type = {},
-         .status = "False",
-         .reason = "HooksNotSupported",
-         .message = "this version runs no hooks: nothing is backed up until they are taken out",
-         .since = {}},
-        now);
+/// A policy in a round: what was decided and found before anything is made.
+struct Turn {
+  Policy policy;
+  std::optional<Due> due;
+  Made made;
+  std::optional<kube::Condition> refused;
+};
+
+kube::Condition ready(const char* status, const char* reason, std::string message) {
+  return {.type = {}, .status = status, .reason = reason, .message = std::move(message), .since = {}};
+}
+
+Result<Turn> look(kube::Client& client, Policy policy, base::WallTime now) {
+  Turn turn{.policy = std::move(policy), .due = {}, .made = {}, .refused = {}};
+  if (turn.policy.has_hooks) {
+    turn.refused = ready("False", "HooksNotSupported",
+                         "this version runs no hooks: nothing is backed up until they are taken out");
+    return turn;
   }
-  const auto when = due(policy, now);
+  const auto when = due(turn.policy, now);
   if (!when) {
-    return write_status(client, policy, state,
-                        {.type = {},
-                         .status = "False",
-                         .reason = "InvalidSchedule",
-                         .message = when.error().message,
-                         .since = {}},
-                        now);
+    turn.refused = ready("False", "InvalidSchedule", when.error().message);
+    return turn;
   }
-  state.next_run = when->next;
-  FIRN_LET(Made made, made_requests(client, policy));
-  kube::Condition ready{
-      .type = {}, .status = "True", .reason = "Scheduled", .message = "runs as scheduled", .since = {}};
+  turn.due = *when;
+  // Nothing to do and nothing open: most policies, most of the time.
+  if (when->run || turn.policy.active > 0) {
+    FIRN_LET(turn.made, made_requests(client, turn.policy));
+  }
+  return turn;
+}
+
+Result<> run_policy(kube::Client& client, Turn& turn, base::WallTime now, Load& load,
+                    const std::function<void(const Policy&, const std::string&)>& tell) {
+  const Policy& policy = turn.policy;
+  State state;
+  if (turn.refused) {
+    return write_status(client, policy, state, *turn.refused, now);
+  }
+  const Due& when = *turn.due;
+  state.next_run = when.next;
+  kube::Condition said = ready("True", "Scheduled", "runs as scheduled");
   if (policy.suspended) {
-    ready.reason = "Suspended";
-    ready.message = "spec.suspend is set: no new run is begun";
-  } else if (when->run && when->missed) {
-    state.last_run = when->run;
-    ready.reason = "RunMissed";
-    ready.message =
-        "the run of " + kube::time_text(*when->run) + " was missed by more than startingDeadlineSeconds";
-    tell(policy, ready.message);
-  } else if (when->run) {
-    std::size_t selected = 0;
-    FIRN_LET(const bool complete, work_on(client, policy, *when->run, now, made, selected));
-    state.selected = selected;
-    if (complete) {
-      state.last_run = when->run;
-      tell(policy, "the run of " + kube::time_text(*when->run) + " has all its " + std::to_string(selected) +
-                       " requests");
+    said = ready("True", "Suspended", "spec.suspend is set: no new run is begun");
+  } else if (when.run && when.missed) {
+    state.last_run = when.run;
+    state.missed = when.run;
+    tell(policy, "the run of " + kube::time_text(*when.run) +
+                     " was not made, or not wholly, within startingDeadlineSeconds: the rest is left out");
+  } else if (when.run) {
+    FIRN_LET(const Progress progress, work_on(client, policy, *when.run, now, turn.made, load));
+    state.selected = progress.selected;
+    if (progress.missing == 0) {
+      state.last_run = when.run;
+      tell(policy, "the run of " + kube::time_text(*when.run) + " has all its " +
+                       std::to_string(progress.selected) + " requests");
+    } else {
+      said.message = "the run of " + kube::time_text(*when.run) + " is being made; " +
+                     std::to_string(progress.missing) +
+                     " requests wait for their time or for open ones to end";
     }
   }
-  if (policy.has_retention) {
-    ready.message += "; retention is not applied by this version: use 'firn forget'";
-  }
-  state.active = made.open;
-  return write_status(client, policy, state, std::move(ready), now);
+  state.active = turn.made.open;
+  return write_status(client, policy, state, std::move(said), now);
+}
+
+/// What Repositories allow; those without a limit are left out.
+Result<std::map<std::string, Load>> loads(kube::Client& client, const std::string& ns) {
+  std::map<std::string, Load> out;
+  FIRN_TRY(client.list({.resource = kube::kRepositories, .ns = ns, .fields = {}, .labels = {}},
+                       [&](const kube::Json& object) -> Result<> {
+                         if (const auto max = kube::number_of(kube::member(object, "spec", "concurrency"))) {
+                           out[kube::meta_of(object).name].open_max = *max;
+                         }
+                         return {};
+                       }));
+  return out;
 }
 
 }  // namespace
@@ -222,9 +245,11 @@ Policy policy_of(const kube::Json& object) {
   policy.suspended = kube::bool_of(kube::member(spec, "suspend"));
   if (const kube::Json& labels = kube::member(spec, "selector", "matchLabels"); labels.is_object()) {
     for (const auto& label : labels.items()) {
-      policy.labels += (policy.labels.empty() ? "" : ",") + label.key() + "=" + kube::text_of(label.value());
+      policy.match[label.key()] = kube::text_of(label.value());
     }
   }
+  policy.repository = kube::text_of(kube::member(spec, "repositoryRef", "name"));
+  policy.active = kube::number_of(kube::member(object, "status", "active")).value_or(0);
   policy.volumes = kube::texts_of(kube::member(spec, "volumes"));
   policy.per_node = kube::number_of(kube::member(spec, "concurrencyPerNode")).value_or(4);
   policy.criticality = kube::text_of(kube::member(spec, "criticality"));
@@ -234,10 +259,11 @@ Policy policy_of(const kube::Json& object) {
       policy.request[name] = value;
     }
   }
+  // What maintenance knows the policy's snapshots by.
+  policy.request["tags"] = kube::Json::array({policy_tag(policy.meta.name)});
   policy.request["ttlSecondsAfterFinished"] =
       kube::number_of(kube::member(spec, "requestTTLSeconds")).value_or(86400);
   policy.has_hooks = !kube::member(spec, "hooks").is_null();
-  policy.has_retention = !kube::member(spec, "retention").is_null();
   policy.conditions = kube::conditions_of(object);
   policy.last_run = kube::parse_time_text(kube::text_of(kube::member(object, "status", "lastRunTime")));
   return policy;
@@ -261,6 +287,25 @@ Result<Due> due(const Policy& policy, base::WallTime now) {
   return out;
 }
 
+std::string Policy::labels() const {
+  std::string out;
+  for (const auto& [name, value] : match) {
+    out += (out.empty() ? "" : ",") + name + "=" + value;
+  }
+  return out;
+}
+
+std::string Target::key() const { return claim.empty() ? pod + "/" + volume : "claim/" + claim; }
+
+bool selects(const Policy& policy, const kube::Pod& pod) {
+  return std::all_of(policy.match.begin(), policy.match.end(), [&](const auto& wanted) {
+    const auto label = pod.meta.labels.find(wanted.first);
+    return label != pod.meta.labels.end() && label->second == wanted.second;
+  });
+}
+
+std::string run_text(base::WallTime run) { return std::to_string(run.nanoseconds / 1'000'000'000); }
+
 std::vector<Target> targets_of(const Policy& policy, const kube::Pod& pod) {
   std::vector<Target> targets;
   if (pod.meta.deleting || pod.node.empty()) {
@@ -270,19 +315,22 @@ std::vector<Target> targets_of(const Policy& policy, const kube::Pod& pod) {
     const bool named =
         std::find(policy.volumes.begin(), policy.volumes.end(), volume.name) != policy.volumes.end();
     if (named || (policy.volumes.empty() && !volume.claim.empty() && !volume.block)) {
-      targets.push_back(
-          {.pod = pod.meta.name, .pod_uid = pod.meta.uid, .node = pod.node, .volume = volume.name});
+      targets.push_back({.pod = pod.meta.name,
+                         .pod_uid = pod.meta.uid,
+                         .node = pod.node,
+                         .volume = volume.name,
+                         .claim = volume.claim});
     }
   }
   return targets;
 }
 
 std::string request_name(const Policy& policy, base::WallTime run, const Target& target) {
-  return policy.meta.name.substr(0, kNameBytesMax) + "-" + unix_text(run) + "-" +
-         hex(hash(target.pod_uid + "/" + target.volume));
+  return policy.meta.name.substr(0, kNameBytesMax) + "-" + run_text(run) + "-" +
+         short_hash(target.pod_uid + "/" + target.volume);
 }
 
-Result<> run_policies(kube::Client& client, const base::Clock& clock,
+Result<> run_policies(kube::Client& client, const base::Clock& clock, const std::string& ns,
                       const std::function<void(const Policy& policy, const std::string& what)>& tell) {
   std::vector<Policy> policies;
   FIRN_TRY(client.list({.resource = kube::kPolicies, .ns = {}, .fields = {}, .labels = {}},
@@ -290,9 +338,20 @@ Result<> run_policies(kube::Client& client, const base::Clock& clock,
                          policies.push_back(policy_of(object));
                          return {};
                        }));
-  for (const Policy& policy : policies) {
-    FIRN_TRY(in("policy " + policy.meta.ns + "/" + policy.meta.name,
-                run_policy(client, policy, clock.wall(), tell)));
+  if (policies.empty()) {
+    return {};
+  }
+  FIRN_LET(auto repositories, loads(client, ns));
+  std::vector<Turn> turns;
+  for (Policy& policy : policies) {
+    const std::string name = policy.meta.ns + "/" + policy.meta.name;
+    FIRN_LET(Turn turn, in("policy " + name, look(client, std::move(policy), clock.wall())));
+    repositories[turn.policy.repository].open += turn.made.open;
+    turns.push_back(std::move(turn));
+  }
+  for (Turn& turn : turns) {
+    FIRN_TRY(in("policy " + turn.policy.meta.ns + "/" + turn.policy.meta.name,
+                run_policy(client, turn, clock.wall(), repositories[turn.policy.repository], tell)));
   }
   return {};
 }

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 
+#include "agent/controller/claim_restores.h"
 #include "agent/controller/janitor.h"
 #include "agent/controller/leader.h"
 #include "agent/controller/policy.h"
 #include "agent/service/log.h"
 #include "agent/service/metrics.h"
+#include "agent/service/repository_rounds.h"
+#include "agent/service/survey.h"
 
 namespace firn::service {
 namespace {
@@ -45,6 +48,9 @@ Result<> run_controller(const ControllerOptions& options, const DaemonWorld& wor
   std::atomic<bool> reached{false};
   FIRN_LET(auto status, StatusServer::start(world.executor, world.stop, options.metrics_listen, metrics,
                                             [&] { return reached.load(); }));
+  const std::string ns = options.ns.empty() ? config.ns : options.ns;
+  RepositoryRounds repositories(client, world.clock, log, metrics, ns);
+  Survey survey(client, world.clock, log, metrics);
   base::SteadyTime swept_at{};
   bool led = false;
   while (!world.stop.requested()) {
@@ -73,8 +79,26 @@ Result<> run_controller(const ControllerOptions& options, const DaemonWorld& wor
       }
     }
     if (leads && *leads) {
+      if (const auto tended = repositories.run(); !tended && !world.stop.requested()) {
+        log.warn("looking after the repositories failed; it is tried again",
+                 {{"error", tended.error().message}});
+      }
+      if (const auto seen = survey.run_when_due(now); !seen && !world.stop.requested()) {
+        log.warn("surveying what is protected failed; it is tried again", {{"error", seen.error().message}});
+      }
+      const auto restored =
+          controller::run_claim_restores(client, world.clock, ns, [&](const auto& restore, const auto& what) {
+            log.info("restore into a claim", {{"namespace", restore.request.meta.ns},
+                                              {"name", restore.request.meta.name},
+                                              {"claim", restore.claim},
+                                              {"detail", what}});
+          });
+      if (!restored && !world.stop.requested()) {
+        log.warn("looking after restores into claims failed; it is tried again",
+                 {{"error", restored.error().message}});
+      }
       const auto run =
-          controller::run_policies(client, world.clock, [&](const auto& policy, const auto& what) {
+          controller::run_policies(client, world.clock, ns, [&](const auto& policy, const auto& what) {
             log.info("policy", {{"namespace", policy.meta.ns}, {"name", policy.meta.name}, {"detail", what}});
           });
       if (!run && !world.stop.requested()) {

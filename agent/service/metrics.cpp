@@ -54,7 +54,12 @@ struct Metrics::State {
   prometheus::Gauge& budget =
       family<prometheus::Gauge>(registry, "firn_memory_budget_bytes", "Memory that the work may use.")
           .Add({});
-  base::Guarded<std::map<std::string, prometheus::Gauge*>> others;
+  struct Others {
+    prometheus::Family<prometheus::Gauge>* family = nullptr;
+    std::map<Labels, prometheus::Gauge*> gauges;
+  };
+  base::Guarded<std::map<std::string, Others>> others;
+  base::Guarded<std::map<std::string, prometheus::Family<prometheus::Counter>*>> counters;
 };
 
 Metrics::Metrics() : state_(std::make_unique<State>()) {}
@@ -80,13 +85,41 @@ void Metrics::queue_length(double requests) { state_->queue.Set(requests); }
 void Metrics::running(double jobs) { state_->running.Set(jobs); }
 void Metrics::memory_budget(double bytes) { state_->budget.Set(bytes); }
 
-void Metrics::set(const std::string& name, const std::string& help, double value) {
+void Metrics::set(const std::string& name, const std::string& help, double value, const Labels& labels) {
   auto others = state_->others.lock();
-  prometheus::Gauge*& gauge = (*others)[name];
+  State::Others& known = (*others)[name];
+  if (known.family == nullptr) {
+    known.family = &family<prometheus::Gauge>(state_->registry, name.c_str(), help.c_str());
+  }
+  prometheus::Gauge*& gauge = known.gauges[labels];
   if (gauge == nullptr) {
-    gauge = &family<prometheus::Gauge>(state_->registry, name.c_str(), help.c_str()).Add({});
+    gauge = &known.family->Add(labels);
   }
   gauge->Set(value);
+}
+
+void Metrics::count(const std::string& name, const std::string& help, const Labels& labels) {
+  auto counters = state_->counters.lock();
+  prometheus::Family<prometheus::Counter>*& known = (*counters)[name];
+  if (known == nullptr) {
+    known = &family<prometheus::Counter>(state_->registry, name.c_str(), help.c_str());
+  }
+  known->Add(labels).Increment();
+}
+
+void Metrics::keep_only(const std::string& name, const std::set<Labels>& labels) {
+  auto others = state_->others.lock();
+  const auto known = others->find(name);
+  if (known == others->end()) {
+    return;
+  }
+  std::erase_if(known->second.gauges, [&](const auto& one) {
+    const bool goes = !labels.contains(one.first);
+    if (goes) {
+      known->second.family->Remove(one.second);
+    }
+    return goes;
+  });
 }
 
 std::string Metrics::text() const {

@@ -4,7 +4,9 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
+#include <set>
 #include <string>
 
 #include "repo/base/executor.h"
@@ -29,7 +31,11 @@ class Metrics {
   void queue_length(double requests);
   void running(double jobs);
   void memory_budget(double bytes);
-  void set(const std::string& name, const std::string& help, double value);
+  using Labels = std::map<std::string, std::string>;
+  void set(const std::string& name, const std::string& help, double value, const Labels& labels = {});
+  void count(const std::string& name, const std::string& help, const Labels& labels);
+  /// Takes away what set() said with other labels than these.
+  void keep_only(const std::string& name, const std::set<Labels>& labels);
 
   /// In Prometheus' text format.
   std::string text() const;

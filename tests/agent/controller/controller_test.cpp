@@ -1,7 +1,10 @@
 // What the controller decides about requests that others left.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "agent/controller/janitor.h"
+#include "agent/controller/names.h"
 
 namespace firn::controller {
 namespace {
@@ -75,6 +78,40 @@ TEST(Janitor, WhatHasEndedGoesOnlyWhenItSaysSo) {
   EXPECT_EQ(judge(ended, {}, kNow).act, Verdict::Act::Delete);
   ended.completed.reset();
   EXPECT_EQ(outcome(ended), "kept");
+}
+
+kube::Request success(const char* uid, const char* target, std::int64_t completed_ago) {
+  kube::Request made = request(completed_ago);
+  say(made, "Succeeded", "True");
+  made.meta.uid = uid;
+  made.meta.labels = {{kPolicyLabel, "p"}, {kTargetLabel, target}};
+  made.completed = ago(completed_ago);
+  made.ttl = seconds(100);
+  return made;
+}
+
+std::vector<std::string> deleted(const std::vector<kube::Request>& requests) {
+  Actions actions;
+  for (const kube::Request& one : requests) {
+    actions.add({one, judge(one, {"n1"}, kNow)});
+  }
+  std::vector<std::string> uids;
+  for (const Action& action : actions.take(kNow)) {
+    uids.push_back(action.request.meta.uid);
+  }
+  std::sort(uids.begin(), uids.end());
+  return uids;
+}
+
+TEST(Janitor, TheNewestSuccessOfAPolicysVolumeOutlivesItsTime) {
+  EXPECT_EQ(deleted({success("old", "v", 500), success("new", "v", 400), success("other", "w", 900)}),
+            (std::vector<std::string>{"old"}));
+  EXPECT_EQ(deleted({success("new", "v", 400), success("old", "v", 500)}), (std::vector<std::string>{"old"}));
+  kube::Request by_hand = success("hand", "v", 400);
+  by_hand.meta.labels.clear();
+  EXPECT_EQ(deleted({by_hand}), (std::vector<std::string>{"hand"}));
+  // Two weeks later nobody needs to know.
+  EXPECT_EQ(deleted({success("ancient", "v", 15L * 24 * 3600)}), (std::vector<std::string>{"ancient"}));
 }
 
 }  // namespace

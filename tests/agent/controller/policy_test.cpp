@@ -106,7 +106,7 @@ TEST(Policy, ChoosesTheNamedVolumesOrThoseWithClaims) {
 
 TEST(Policy, ARequestIsCalledTheSameWhoeverMakesItAndAnotherRunOrVolumeIsNot) {
   const Policy policy = daily();
-  const Target target{.pod = "a", .pod_uid = "u", .node = "n", .volume = "v"};
+  const Target target{.pod = "a", .pod_uid = "u", .node = "n", .volume = "v", .claim = {}};
   Target other = target;
   other.volume = "w";
   const base::WallTime run = at("2026-11-21T02:00:00Z");
