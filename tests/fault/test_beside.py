@@ -71,6 +71,8 @@ class Beside(firnlib.TestCase):
             self.forgotten.update(chosen)
         if chosen:
             self.repo.run("forget", *chosen)
+        for snapshot in chosen:
+            shutil.rmtree(self.made[snapshot])
 
     def test_backups_beside_prunes(self):
         self.end = time.monotonic() + SECONDS
