@@ -42,7 +42,7 @@ Result<> Assembler::take_record(const Item& item) {
   format::EntryView view;
   FIRN_CHECK(format::parse_entry(in, view));  // it was copied from a page that had been checked
   FIRN_TRY(context_.tree.add(item.directory->path, view));
-  FIRN_TRY(context_.bundle_use.add(bundle_slice(view)));
+  FIRN_TRY(note_bundled(view));
   count(item, view.type, view.size_bytes, Action::Unchanged);
   return {};
 }
@@ -84,7 +84,7 @@ Result<> Assembler::add_entry(const Item& item, const format::Entry& entry) {
     return {};
   }
   FIRN_TRY(std::move(added));
-  FIRN_TRY(context_.bundle_use.add(bundle_slice(entry)));
+  FIRN_TRY(note_bundled(entry));
   if (entry.changed_while_read) {
     counters_.files_changed_while_reading += 1;
     context_.backup.observer.changed_while_reading(shown_path(item));
@@ -95,6 +95,16 @@ Result<> Assembler::add_entry(const Item& item, const format::Entry& entry) {
       work.action == Action::Unchanged && work.before && work.before->content != entry.content;
   count(item, entry.type, entry.size_bytes, differs ? Action::Modified : work.action);
   return {};
+}
+
+template <class Entry>
+Result<> Assembler::note_bundled(const Entry& entry) {
+  const auto slice = bundle_slice(entry);
+  if (!slice) {
+    return {};
+  }
+  FIRN_TRY(context_.bundle_use.add(*slice));
+  return context_.contents.add(*entry.digest, *slice);
 }
 
 void Assembler::problem(const Item& item, const Error& error) {

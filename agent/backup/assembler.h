@@ -9,6 +9,7 @@
 #include "agent/backup/bundle_use.h"
 #include "agent/backup/hard_links.h"
 #include "agent/backup/work.h"
+#include "agent/state/content_table.h"
 #include "repo/base/queue.h"
 #include "repo/tree/tree_writer.h"
 
@@ -20,6 +21,7 @@ struct AssemblerContext {
   base::BoundedQueue<BatchPointer>& assembly;
   tree::TreeWriter& tree;
   BundleUse& bundle_use;
+  state::ContentTableWriter& contents;
 };
 
 class Assembler {
@@ -37,6 +39,8 @@ class Assembler {
   Result<> take_record(const Item& item);
   Result<> take_work(Item& item);
   Result<> add_entry(const Item& item, const format::Entry& entry);
+  template <class Entry>
+  Result<> note_bundled(const Entry& entry);
   void problem(const Item& item, const Error& error);
   void count(const Item& item, format::FileType type, std::uint64_t size_bytes, Action action);
 

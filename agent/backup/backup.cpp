@@ -36,7 +36,8 @@ struct Written {
 
 /// Everything between the walk and the finished tree.
 Result<Written> write_tree(const BackupContext& context, const BackupOptions& options, ParentEntries& parent,
-                           tree::PageSink& pages, Rebundling& rebundling, BundleUse& bundle_use) {
+                           tree::PageSink& pages, Rebundling& rebundling, BundleUse& bundle_use,
+                           const state::ContentTable* known_contents, state::ContentTableWriter& contents) {
   const repo::Repository& repository = context.session.repository();
   const repo::Services& services = repository.services();
   const format::Parameters& parameters = repository.config().parameters;
@@ -58,8 +59,9 @@ Result<Written> write_tree(const BackupContext& context, const BackupOptions& op
 
   PlannerContext planner_context{context, options, seeds,      parameters, *walker,
                                  parent,  links,   rebundling, work,       assembly};
-  WorkerContext worker_context{context, table, *rules, seeds, parameters, work, blocks, options.with_atime};
-  AssemblerContext assembler_context{context, links, assembly, tree, bundle_use};
+  WorkerContext worker_context{
+      context, table, *rules, seeds, parameters, work, blocks, options.with_atime, known_contents};
+  AssemblerContext assembler_context{context, links, assembly, tree, bundle_use, contents};
   Planner planner(planner_context);
   Assembler assembler(assembler_context);
 
@@ -144,9 +146,11 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
   Rebundling rebundling(may_rebundle ? state::load_sparse_bundles(context.state, source)
                                      : state::SparseBundles{});
   BundleUse bundle_use(services.scratch);
+  const auto known_contents = state::ContentTable::open(context.state, repository, source);
+  state::ContentTableWriter contents(services.scratch);
   FIRN_LET(const Written written,
            write_tree(context, options, entries, log ? static_cast<tree::PageSink&>(*log) : pages, rebundling,
-                      bundle_use));
+                      bundle_use, known_contents.get(), contents));
   if (options.before_commit) {
     FIRN_TRY(options.before_commit());
   }
@@ -183,6 +187,9 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
     if (const auto sparse = bundle_use.finish(context.reader, repository.config().parameters,
                                               record.counters.total_bytes_processed)) {
       state::save_sparse_bundles(context.state, source, *sparse);
+    }
+    if (!known_contents || !parent || written.tree.t != parent->root) {
+      static_cast<void>(contents.save(context.state, repository, source));
     }
   }
   if (log) {

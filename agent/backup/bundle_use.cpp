@@ -24,15 +24,12 @@ std::optional<format::Slice> bundle_slice(const format::EntryView& entry) {
   return bundled ? std::optional(*entry.content.slices.begin()) : std::nullopt;
 }
 
-Result<> BundleUse::add(const std::optional<format::Slice>& slice) {
-  if (!slice) {
-    return {};
-  }
-  if (slice->chunk != last_) {
+Result<> BundleUse::add(const format::Slice& slice) {
+  if (slice.chunk != last_) {
     FIRN_TRY(flush());
-    last_ = slice->chunk;
+    last_ = slice.chunk;
   }
-  last_bytes_ += slice->length;
+  last_bytes_ += slice.length;
   return {};
 }
 

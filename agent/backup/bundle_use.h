@@ -25,8 +25,8 @@ class BundleUse {
  public:
   explicit BundleUse(base::Scratch& scratch) : used_(scratch, kMemoryBytes) {}
 
-  /// Each file of the tree, in its order.
-  Result<> add(const std::optional<format::Slice>& slice);
+  /// Each bundled file of the tree, in its order.
+  Result<> add(const format::Slice& slice);
   /// What the next backup is to bundle anew, as the index of `reader` knows the bundles: those of this very
   /// run are not in there, and are all in use. `run_bytes` is what the backup had to look at.
   Result<state::SparseBundles> finish(repo::ChunkReader& reader, const format::Parameters& parameters,

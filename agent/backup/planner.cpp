@@ -100,6 +100,7 @@ Result<> Planner::plan_entry(const std::shared_ptr<const Directory>& directory,
   item.work = std::make_unique<EntryWork>();
   item.work->stat = stat;
   item.work->device_ordinal = device;
+  item.work->rebundle = rebundle;
   if (known) {
     const bool looks_same = looks_unchanged(*known->entry, stat);
     item.work->action = looks_same ? Action::Unchanged : Action::Modified;

@@ -32,6 +32,7 @@ struct EntryWork {
   /// What the parent has of it, to keep content that turns out to be the same.
   std::optional<format::Entry> before;
   bool keep_content = false;  // it is the same for sure: do not read
+  bool rebundle = false;      // into a new bundle, wherever its content lies
 
   // Filled in by the worker.
   format::Entry entry;

@@ -265,17 +265,9 @@ Result<> Worker::take_small(EntryWork& work, ByteView content) {
     return {};
   }
   entry.digest = chunks_.digest(content);
-  if (work.before && work.before->digest == entry.digest && work.before->content.form == BlobForm::Slices &&
-      work.before->content.length() == content.size()) {
-    bool there = true;
-    for (const Slice& slice : work.before->content.slices) {
-      FIRN_LET(const bool may_refer, context_.backup.session.may_refer(format::chunk_id(slice.chunk)));
-      there = there && may_refer;
-    }
-    if (there) {
-      entry.content = work.before->content;
-      return {};
-    }
+  FIRN_LET(const bool known, take_known(work, content.size()));
+  if (known) {
+    return {};
   }
   if (!format::bundle_takes(bundle_.size(), content.size(), context_.parameters.bundle_size)) {
     FIRN_TRY(flush_bundle());
@@ -285,6 +277,44 @@ Result<> Worker::take_small(EntryWork& work, ByteView content) {
                       .length = static_cast<std::uint32_t>(content.size())});
   append(bundle_, content);
   return {};
+}
+
+/// True when the content that the entry's digest names is in the repository already: where the parent has
+/// this very file, or where the last backup had some file of this content.
+Result<bool> Worker::take_known(EntryWork& work, std::size_t length) {
+  format::Entry& entry = work.entry;
+  const auto take = [&](const Blob& content) -> Result<bool> {
+    if (content.form != BlobForm::Slices || content.length() != length) {
+      return false;
+    }
+    FIRN_LET(const bool there, may_refer_to(content));
+    if (there) {
+      entry.content = content;
+    }
+    return there;
+  };
+  if (work.before && work.before->digest == entry.digest) {
+    FIRN_LET(const bool taken, take(work.before->content));
+    if (taken) {
+      return true;
+    }
+  }
+  if (context_.known_contents == nullptr || work.rebundle) {
+    return false;
+  }
+  const auto slice = context_.known_contents->find(*entry.digest);
+  return slice ? take({.form = BlobForm::Slices, .inline_bytes = {}, .slices = {*slice}, .pages = {}})
+               : Result<bool>(false);
+}
+
+Result<bool> Worker::may_refer_to(const Blob& content) {
+  for (const Slice& slice : content.slices) {
+    FIRN_LET(const bool there, context_.backup.session.may_refer(format::chunk_id(slice.chunk)));
+    if (!there) {
+      return false;
+    }
+  }
+  return true;
 }
 
 Result<> Worker::flush_bundle() {

@@ -13,6 +13,7 @@
 #include "agent/backup/file_reader.h"
 #include "agent/backup/work.h"
 #include "agent/backup/work_queue.h"
+#include "agent/state/content_table.h"
 #include "chunker/cut_selector.h"
 #include "chunker/gear.h"
 #include "repo/base/budget.h"
@@ -30,6 +31,7 @@ struct WorkerContext {
   WorkQueue& queue;
   base::ByteBudget& blocks;  // for buffers of large files
   bool with_atime = false;
+  const state::ContentTable* known_contents = nullptr;  // of the source's last backup
 };
 
 class Worker {
@@ -52,6 +54,8 @@ class Worker {
   void describe(const Item& item, EntryWork& work);
   Result<> read_regular(const Item& item, EntryWork& work);
   Result<> take_small(EntryWork& work, ByteView content);
+  Result<bool> take_known(EntryWork& work, std::size_t length);
+  Result<bool> may_refer_to(const format::Blob& content);
   Result<> flush_bundle();
   Result<> store_large(scan::SourceFile& file, const scan::Stat& before, EntryWork& work);
   void set_attributes(EntryWork& work, Result<std::vector<scan::Xattr>> xattrs,
