@@ -27,6 +27,22 @@ class InterruptedStore final : public test::ForwardingStore {
   std::function<void()> interrupt_;
 };
 
+/// A store whose LIST leaves one name out.
+class ForgetfulStore final : public test::ForwardingStore {
+ public:
+  ForgetfulStore(store::ObjectStore& inner, std::string hidden)
+      : ForwardingStore(inner), hidden_(std::move(hidden)) {}
+  Result<store::ListPage> list(std::string_view prefix, std::string_view after,
+                               std::uint32_t count_max) override {
+    FIRN_LET(store::ListPage page, inner_.list(prefix, after, count_max));
+    std::erase_if(page.objects, [&](const auto& object) { return object.name.str() == hidden_; });
+    return page;
+  }
+
+ private:
+  const std::string hidden_;
+};
+
 /// Stores a session's marker only when it is told to.
 class LateMarkerStore final : public test::ForwardingStore {
  public:
@@ -168,6 +184,49 @@ TEST(Orders, I7TheMarkerIsThereBeforeTheViewIsRead) {
   };
   EXPECT_TRUE(play(false));
   EXPECT_FALSE(play(true));
+}
+
+TEST(Orders, StepGARunThatWasFencedDeletesNothing) {
+  const auto play = [](bool check_own_fence) {
+    return survives([&](Place& place) {
+      const HalfDead data(place);
+      const auto before = place.world.names(format::kDataPrefix);
+      InterruptedStore store(place.world.store, std::string(format::kIndexPrefix), [&] {
+        Maintainer other(place.world, place.node->repository());
+        for (const std::string& name : place.world.names(format::kSessionsPrefix)) {
+          if (const auto marker = format::parse_name_as<format::SessionName>(name)) {
+            other.fence(marker->session);
+          }
+        }
+      });
+      OtherNode pruner(place, store);
+      MaintenanceSteps steps;
+      steps.check_own_fence = check_own_fence;
+      static_cast<void>(prune_with(steps, pruner.node));
+      const auto left = place.world.names(format::kDataPrefix);
+      return std::includes(left.begin(), left.end(), before.begin(), before.end());
+    });
+  };
+  EXPECT_TRUE(play(true));
+  EXPECT_FALSE(play(false));
+}
+
+TEST(Orders, StepGI9AListThatLacksWhatACatalogSawDropsNothing) {
+  const auto play = [](bool check_catalogs) {
+    return survives([&](Place& place) {
+      const auto id = must(place.node->backup(files_of(1), "one"));
+      must(place.prune());
+      ForgetfulStore store(place.world.store, place.world.names(format::kSnapshotsPrefix).front());
+      place.forget(must(place.node->backup(files_of(2), "two")));
+      OtherNode pruner(place, store);
+      MaintenanceSteps steps;
+      steps.check_catalogs = check_catalogs;
+      static_cast<void>(prune_with(steps, pruner.node));
+      return restores(place, id, files_of(1));
+    });
+  };
+  EXPECT_TRUE(play(true));
+  EXPECT_FALSE(play(false));
 }
 
 }  // namespace
