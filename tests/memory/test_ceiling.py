@@ -1,4 +1,4 @@
-"""Backup, restore and check inside a 128 MiB memory cgroup: many files, and one large file.
+"""Backup, restore, check, forget and prune inside a 128 MiB memory cgroup: many files, and one large file.
 
 In the test command 200,000 files and 2 GiB; the full size, 1,000,000 files and 20 GiB, with
 `tests/run --long memory` (needs 45 GiB of disk in TMPDIR and half an hour). The kernel's own ceiling is the judge:
@@ -89,6 +89,13 @@ class Ceiling(firnlib.TestCase):
                 file.write((b"%d\n" % number) * (number % 40))
         self.all_within_the_limit()
         self.assert_same(self.source, self.restored("t"))
+        for number in range(0, FILES, 3):
+            folder = self.source / f"{number // 10_000}" / f"{number // 200 % 50}"
+            (folder / f"file-{number}").write_bytes(b"%d changed\n" % number * 30)
+        self.limited("backup", self.source)
+        self.limited("forget", "--keep-last", "1")
+        self.limited("prune", "--max-unused", "0")
+        self.repo.check()
 
     def test_one_large_file(self):
         firnlib.write_random(self.source / "large", 60, LARGE_BYTES)
