@@ -42,7 +42,7 @@ Result<> Assembler::take_record(const Item& item) {
   format::EntryView view;
   FIRN_CHECK(format::parse_entry(in, view));  // it was copied from a page that had been checked
   FIRN_TRY(context_.tree.add(item.directory->path, view));
-  FIRN_TRY(note_bundled(view));
+  FIRN_TRY(note_bundled(view, false));
   count(item, view.type, view.size_bytes, Action::Unchanged);
   return {};
 }
@@ -84,7 +84,7 @@ Result<> Assembler::add_entry(const Item& item, const format::Entry& entry) {
     return {};
   }
   FIRN_TRY(std::move(added));
-  FIRN_TRY(note_bundled(entry));
+  FIRN_TRY(note_bundled(entry, true));
   if (entry.changed_while_read) {
     counters_.files_changed_while_reading += 1;
     context_.backup.observer.changed_while_reading(shown_path(item));
@@ -98,13 +98,14 @@ Result<> Assembler::add_entry(const Item& item, const format::Entry& entry) {
 }
 
 template <class Entry>
-Result<> Assembler::note_bundled(const Entry& entry) {
+Result<> Assembler::note_bundled(const Entry& entry, bool was_read) {
   const auto slice = bundle_slice(entry);
   if (!slice) {
     return {};
   }
   FIRN_TRY(context_.bundle_use.add(*slice));
-  return context_.contents.add(*entry.digest, *slice);
+  return was_read || context_.contents.wants_all() ? context_.contents.add(*entry.digest, *slice)
+                                                   : Result<>();
 }
 
 void Assembler::problem(const Item& item, const Error& error) {
@@ -134,7 +135,8 @@ void Assembler::count(const Item& item, FileType type, std::uint64_t size_bytes,
                                  .type = type,
                                  .size_bytes = size_bytes,
                                  .added_bytes = item.work ? item.work->added_bytes : 0,
-                                 .added_stored_bytes = item.work ? item.work->added_stored_bytes : 0});
+                                 .added_stored_bytes = item.work ? item.work->added_stored_bytes : 0,
+                                 .spent = item.work ? item.work->spent : std::chrono::nanoseconds(0)});
 }
 
 }  // namespace firn::backup

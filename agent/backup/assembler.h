@@ -21,7 +21,7 @@ struct AssemblerContext {
   base::BoundedQueue<BatchPointer>& assembly;
   tree::TreeWriter& tree;
   BundleUse& bundle_use;
-  state::ContentTableWriter& contents;
+  state::ContentTable& contents;
 };
 
 class Assembler {
@@ -40,7 +40,7 @@ class Assembler {
   Result<> take_work(Item& item);
   Result<> add_entry(const Item& item, const format::Entry& entry);
   template <class Entry>
-  Result<> note_bundled(const Entry& entry);
+  Result<> note_bundled(const Entry& entry, bool was_read);
   void problem(const Item& item, const Error& error);
   void count(const Item& item, format::FileType type, std::uint64_t size_bytes, Action action);
 

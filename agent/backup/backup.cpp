@@ -37,7 +37,7 @@ struct Written {
 /// Everything between the walk and the finished tree.
 Result<Written> write_tree(const BackupContext& context, const BackupOptions& options, ParentEntries& parent,
                            tree::PageSink& pages, Rebundling& rebundling, BundleUse& bundle_use,
-                           const state::ContentTable* known_contents, state::ContentTableWriter& contents) {
+                           state::ContentTable& contents) {
   const repo::Repository& repository = context.session.repository();
   const repo::Services& services = repository.services();
   const format::Parameters& parameters = repository.config().parameters;
@@ -59,8 +59,8 @@ Result<Written> write_tree(const BackupContext& context, const BackupOptions& op
 
   PlannerContext planner_context{context, options, seeds,      parameters, *walker,
                                  parent,  links,   rebundling, work,       assembly};
-  WorkerContext worker_context{
-      context, table, *rules, seeds, parameters, work, blocks, options.with_atime, known_contents};
+  WorkerContext worker_context{context, table, *rules, seeds, parameters, work, blocks, options.with_atime,
+                               contents};
   AssemblerContext assembler_context{context, links, assembly, tree, bundle_use, contents};
   Planner planner(planner_context);
   Assembler assembler(assembler_context);
@@ -146,11 +146,10 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
   Rebundling rebundling(may_rebundle ? state::load_sparse_bundles(context.state, source)
                                      : state::SparseBundles{});
   BundleUse bundle_use(services.scratch);
-  const auto known_contents = state::ContentTable::open(context.state, repository, source);
-  state::ContentTableWriter contents(services.scratch);
+  state::ContentTable contents(context.state, repository, source);
   FIRN_LET(const Written written,
            write_tree(context, options, entries, log ? static_cast<tree::PageSink&>(*log) : pages, rebundling,
-                      bundle_use, known_contents.get(), contents));
+                      bundle_use, contents));
   if (options.before_commit) {
     FIRN_TRY(options.before_commit());
   }
@@ -188,9 +187,7 @@ Result<BackupReport> run_backup(const BackupContext& context, const std::optiona
                                               record.counters.total_bytes_processed)) {
       state::save_sparse_bundles(context.state, source, *sparse);
     }
-    if (!known_contents || !parent || written.tree.t != parent->root) {
-      static_cast<void>(contents.save(context.state, repository, source));
-    }
+    static_cast<void>(contents.save());
   }
   if (log) {
     log->finished();

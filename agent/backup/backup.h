@@ -10,6 +10,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -49,6 +50,7 @@ struct ItemReport {
   std::uint64_t size_bytes = 0;
   std::uint64_t added_bytes = 0;         // new data before the codec; a bundle counts for its last file
   std::uint64_t added_stored_bytes = 0;  // the same as stored
+  std::chrono::nanoseconds spent{0};     // reading and storing it, but its bundle
 };
 
 /// Told in walk order, by one task. Members must not block long: the backup waits for them.

@@ -40,6 +40,7 @@ struct EntryWork {
   std::vector<Error> notes;    // it is, but not all of it
   std::uint64_t added_bytes = 0;
   std::uint64_t added_stored_bytes = 0;
+  std::chrono::nanoseconds spent{0};
 };
 
 struct Item {

@@ -81,10 +81,13 @@ Worker::Worker(WorkerContext& context)
 }
 
 Result<> Worker::work_on(Batch& batch) {
+  const base::Clock& clock = context_.backup.session.repository().services().clock;
   for (Item& item : batch.items) {
     if (item.work && !item.work->alias) {
       FIRN_TRY(context_.backup.stop.check());
+      const base::SteadyTime began = clock.steady();
       FIRN_TRY(work_on_item(item));
+      item.work->spent = clock.steady() - began;
     } else if (item.work) {
       describe(item, *item.work);
     }
@@ -299,10 +302,10 @@ Result<bool> Worker::take_known(EntryWork& work, std::size_t length) {
       return true;
     }
   }
-  if (context_.known_contents == nullptr || work.rebundle) {
+  if (work.rebundle) {
     return false;
   }
-  const auto slice = context_.known_contents->find(*entry.digest);
+  const auto slice = context_.contents.find(*entry.digest);
   return slice ? take({.form = BlobForm::Slices, .inline_bytes = {}, .slices = {*slice}, .pages = {}})
                : Result<bool>(false);
 }

@@ -30,8 +30,8 @@ struct WorkerContext {
   const format::Parameters& parameters;
   WorkQueue& queue;
   base::ByteBudget& blocks;  // for buffers of large files
-  bool with_atime = false;
-  const state::ContentTable* known_contents = nullptr;  // of the source's last backup
+  const bool with_atime;
+  const state::ContentTable& contents;  // of the source's last backup
 };
 
 class Worker {

@@ -74,7 +74,7 @@ class Teller final : public backup::Observer {
       out_.line(line);
       return;
     }
-    Json json = status(action, report.path);
+    Json json = status(action, report.path, report.spent);
     json["data_size"] = report.added_bytes;
     json["data_size_in_repo"] = report.added_stored_bytes;
     out_.line(json_text(json));
@@ -108,23 +108,23 @@ class Teller final : public backup::Observer {
     out_.line(json_text(json));
   }
 
-  void scan_finished(const backup::Progress& progress) {
+  void scan_finished(const backup::Progress& progress, std::chrono::nanoseconds elapsed) {
     if (out_.verbosity() < 2 || !out_.json()) {
       return;
     }
-    Json json = status("scan_finished", "");
+    Json json = status("scan_finished", "", elapsed);
     json["data_size"] = progress.bytes_found.load();
     json["total_files"] = progress.files_found.load();
     out_.line(json_text(json));
   }
 
  private:
-  static Json status(const char* action, std::string_view path) {
+  static Json status(const char* action, std::string_view path, std::chrono::nanoseconds duration) {
     Json json = Json::object();
     json["message_type"] = "verbose_status";
     json["action"] = action;
     json["item"] = path;
-    json["duration"] = 0.0;
+    json["duration"] = std::chrono::duration<double>(duration).count();
     json["data_size"] = 0;
     json["data_size_in_repo"] = 0;
     json["metadata_size"] = 0;
@@ -443,7 +443,7 @@ Result<int> run_backup_command(Context& context, const BackupCommand& command) {
   if (!report) {
     return Failure(std::move(report).error());
   }
-  teller.scan_finished(progress);
+  teller.scan_finished(progress, told.elapsed());
   tell_summary(context, command, *report, told.elapsed());
   return progress.errors.load() + missing > 0 ? kExitSourceUnreadable : kExitOk;
 }

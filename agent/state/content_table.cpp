@@ -13,13 +13,17 @@ namespace {
 using format::ContentDigest;
 using format::Slice;
 
-// A record is: digest 16, capability 32, offset u32, length u32. Records stand in blocks, sorted by digest; a
-// block's key is the last digest in it.
+// A record is: digest 16, capability 32, offset u32, length u32. When a table is made, records stand in
+// blocks, sorted by digest, under the last digest of each; what comes later stands alone, under its digest.
 constexpr std::size_t kRecordBytes = ContentDigest::kBytes + format::ChunkSecret::kBytes + 4 + 4;
-constexpr std::size_t kBlockBytes = 64 * kRecordBytes;
-constexpr std::size_t kBlocksInTxn = 1024;
+constexpr std::size_t kRecordsInBlock = 64;
+constexpr std::size_t kBlockBytes = kRecordsInBlock * kRecordBytes;
+constexpr std::size_t kPutsInTxn = 1024;
 constexpr std::size_t kSortMemoryBytes = 4 << 20;
 constexpr kv::TableId kBlocks{0};
+constexpr kv::TableId kRecent{1};
+// So many recent records, and one for four in blocks, are kept before the table is made anew.
+constexpr std::uint64_t kRecentMin = 1024;
 constexpr std::uint64_t kSizeBytesMax = 4ULL << 30;
 constexpr std::string_view kPurpose = "contents";
 
@@ -57,68 +61,98 @@ std::optional<Slice> find_in(ByteView block, const ContentDigest& digest) {
 
 }  // namespace
 
-std::unique_ptr<ContentTable> ContentTable::open(kv::LocalKv& state, const repo::Repository& repository,
-                                                 const format::SourceTag& source) {
+ContentTable::ContentTable(kv::LocalKv& state, const repo::Repository& repository,
+                           const format::SourceTag& source)
+    : state_(state),
+      repository_(repository),
+      source_(source),
+      added_(repository.services().scratch, kRecordBytes, kSortMemoryBytes) {
+  record_.reserve(kRecordBytes);
   const auto which = read_current(state, source);
   if (!which) {
-    return nullptr;
+    return;
   }
   auto environment =
       state.open(table_name(source, *which), {.size_bytes_max = kSizeBytesMax, .durable = false});
   if (!environment) {
-    return nullptr;
+    return;
   }
-  return std::unique_ptr<ContentTable>(new ContentTable(*std::move(environment), repository));
+  environment_ = *std::move(environment);
+  if (auto txn = environment_->begin_read()) {
+    const auto blocks = (*txn)->count(kBlocks);
+    const auto recent = (*txn)->count(kRecent);
+    wants_all_ = !blocks || !recent || *recent > kRecentMin + *blocks * kRecordsInBlock / 4;
+  }
 }
 
 std::optional<Slice> ContentTable::find(const ContentDigest& digest) const {
+  if (environment_ == nullptr) {
+    return std::nullopt;
+  }
   auto txn = environment_->begin_read();
   if (!txn) {
     return std::nullopt;
   }
   Bytes sealed;
-  const auto scanned = (*txn)->scan(kBlocks, digest.view(), [&](ByteView, ByteView value) {
-    sealed.assign(value.begin(), value.end());
-    return false;
-  });
-  if (!scanned || sealed.empty()) {
-    return std::nullopt;
+  if (const auto recent = (*txn)->get(kRecent, digest.view()); recent && *recent) {
+    sealed = to_bytes(**recent);
+  } else {
+    static_cast<void>((*txn)->scan(kBlocks, digest.view(), [&](ByteView, ByteView value) {
+      sealed.assign(value.begin(), value.end());
+      return false;
+    }));
   }
   const auto block = repository_.open_local(kPurpose, sealed);
   return block ? find_in(*block, digest) : std::nullopt;
 }
 
-ContentTableWriter::ContentTableWriter(base::Scratch& scratch)
-    : records_(scratch, kRecordBytes, kSortMemoryBytes) {}
-
-Result<> ContentTableWriter::add(const ContentDigest& digest, const Slice& slice) {
-  Bytes record;
-  record.reserve(kRecordBytes);
-  base::Writer out(record);
+Result<> ContentTable::add(const ContentDigest& digest, const Slice& slice) {
+  record_.clear();
+  base::Writer out(record_);
   out.bytes(digest.view());
   out.bytes(slice.chunk.bytes);
   out.u32(slice.offset);
   out.u32(slice.length);
-  return records_.add(record);
+  return added_.add(record_);
 }
 
-Result<> ContentTableWriter::save(kv::LocalKv& state, const repo::Repository& repository,
-                                  const format::SourceTag& source) {
-  FIRN_TRY(records_.finish());
-  const auto current = read_current(state, source);
+Result<> ContentTable::save() {
+  FIRN_TRY(added_.finish());
+  return wants_all_ ? save_all() : save_recent();
+}
+
+Result<> ContentTable::save_recent() {
+  bool more = added_.count() > 0;
+  while (more) {
+    FIRN_LET(const auto txn, environment_->begin_write());
+    for (std::size_t i = 0; more && i < kPutsInTxn; ++i) {
+      FIRN_LET(const ByteView record, added_.next());
+      more = !record.empty();
+      if (more) {
+        FIRN_TRY(
+            txn->put(kRecent, record.first(ContentDigest::kBytes), repository_.seal_local(kPurpose, record)));
+      }
+    }
+    FIRN_TRY(txn->commit());
+  }
+  return {};
+}
+
+Result<> ContentTable::save_all() {
+  const auto current = read_current(state_, source_);
   const std::byte which = current == std::byte{0} ? std::byte{1} : std::byte{0};
-  const std::string name = table_name(source, which);
-  FIRN_TRY(state.remove(name));
-  FIRN_LET(const auto environment, state.open(name, {.size_bytes_max = kSizeBytesMax, .durable = false}));
+  const std::string name = table_name(source_, which);
+  FIRN_TRY(state_.remove(name));
+  FIRN_LET(const auto environment, state_.open(name, {.size_bytes_max = kSizeBytesMax, .durable = false}));
   bool more = true;
   Bytes block;
   while (more) {
     FIRN_LET(const auto txn, environment->begin_write());
-    for (std::size_t i = 0; more && i < kBlocksInTxn; ++i) {
+    for (std::size_t i = 0; more && i < kPutsInTxn; ++i) {
       block.clear();
       ContentDigest last;
       while (block.size() < kBlockBytes) {
-        FIRN_LET(const ByteView record, records_.next());
+        FIRN_LET(const ByteView record, added_.next());
         more = !record.empty();
         if (!more) {
           break;
@@ -132,13 +166,15 @@ Result<> ContentTableWriter::save(kv::LocalKv& state, const repo::Repository& re
         append(block, record);
       }
       if (!block.empty()) {
-        FIRN_TRY(txn->put(kBlocks, last.view(), repository.seal_local(kPurpose, block)));
+        FIRN_TRY(txn->put(kBlocks, last.view(), repository_.seal_local(kPurpose, block)));
       }
     }
     FIRN_TRY(txn->commit());
   }
   FIRN_TRY(environment->sync());
-  return state.write_file(current_name(source), ByteView(&which, 1));
+  FIRN_TRY(state_.write_file(current_name(source_), ByteView(&which, 1)));
+  environment_.reset();
+  return current ? state_.remove(table_name(source_, *current)) : Result<>();
 }
 
 }  // namespace firn::state

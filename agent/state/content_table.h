@@ -3,7 +3,7 @@
 //
 // A cache, sealed like all local state: without it nothing is lost but space. A table that is torn or of
 // another repository finds nothing. Says nothing about the chunks: the session is asked for each. Memory is
-// bounded. Threads: find() any, the rest one caller.
+// bounded. Threads: find() any, before save(); the rest one caller.
 #pragma once
 
 #include <memory>
@@ -11,8 +11,8 @@
 
 #include "repo/base/record_sorter.h"
 #include "repo/base/result.h"
-#include "repo/format/tree.h"
 #include "repo/format/ids.h"
+#include "repo/format/tree.h"
 #include "repo/kv/local_kv.h"
 #include "repo/repository.h"
 
@@ -20,32 +20,30 @@ namespace firn::state {
 
 class ContentTable {
  public:
-  /// Null when there is none of this source.
-  static std::unique_ptr<ContentTable> open(kv::LocalKv& state, const repo::Repository& repository,
-                                            const format::SourceTag& source);
-  /// Nothing too when the table cannot be read.
+  ContentTable(kv::LocalKv& state, const repo::Repository& repository, const format::SourceTag& source);
+
+  /// Nothing too when there is no table, or it cannot be read.
   std::optional<format::Slice> find(const format::ContentDigest& digest) const;
 
- private:
-  ContentTable(std::unique_ptr<kv::Environment> environment, const repo::Repository& repository)
-      : environment_(std::move(environment)), repository_(repository) {}
-
-  std::unique_ptr<kv::Environment> environment_;
-  const repo::Repository& repository_;
-};
-
-class ContentTableWriter {
- public:
-  explicit ContentTableWriter(base::Scratch& scratch);
-
-  /// Errors: Exhausted (scratch space).
+  /// True: the table is made anew, of every small file of the tree that is written now: there is none, or
+  /// much of it is of files that are gone. False: it takes those that were read, and the rest stays.
+  bool wants_all() const { return wants_all_; }
+  /// Not found before save(). Errors: Exhausted (scratch space).
   Result<> add(const format::ContentDigest& digest, const format::Slice& slice);
-  /// Replaces the source's table, which may be open: who has it goes on with the old one. Errors: those of
-  /// the local state and of scratch space; the table is then the old one, or none.
-  Result<> save(kv::LocalKv& state, const repo::Repository& repository, const format::SourceTag& source);
+  /// Errors: those of the local state and of scratch space; the table is then what it was, or none.
+  Result<> save();
 
  private:
-  base::RecordSorter records_;
+  Result<> save_all();
+  Result<> save_recent();
+
+  kv::LocalKv& state_;
+  const repo::Repository& repository_;
+  const format::SourceTag source_;
+  std::unique_ptr<kv::Environment> environment_;  // null: there is no table
+  bool wants_all_ = true;
+  base::RecordSorter added_;
+  Bytes record_;
 };
 
 }  // namespace firn::state

@@ -95,6 +95,9 @@ class Json(firnlib.TestCase):
             actions.add(line["action"])
         self.assertLessEqual({"new", "unchanged", "modified"}, actions)
         self.assertLessEqual(actions, {"new", "unchanged", "modified", "scan_finished"})
+        # Reading takes its time.
+        self.assertTrue(any(line["duration"] > 0 for line in self.second.lines("verbose_status")
+                            if line["action"] == "modified"))
 
     def test_snapshots(self):
         found = self.repo.snapshots()

@@ -32,13 +32,13 @@ class ContentTableOf : public testing::Test {
     return node_->repository();
   }
   void save(std::uint32_t first, std::uint32_t count) {
-    ContentTableWriter writer(world_.scratch);
+    ContentTable table = open();
     for (std::uint32_t i = first; i < first + count; ++i) {
-      repo::must(writer.add(digest_of(i), slice_of(i)));
+      repo::must(table.add(digest_of(i), slice_of(i)));
     }
-    repo::must(writer.save(state_, repository(), source_));
+    repo::must(table.save());
   }
-  std::unique_ptr<ContentTable> open() { return ContentTable::open(state_, repository(), source_); }
+  ContentTable open() { return {state_, repository(), source_}; }
 
   base::ThreadExecutor executor_{1};
   repo::World world_{executor_, 1};
@@ -50,34 +50,54 @@ class ContentTableOf : public testing::Test {
 
 TEST_F(ContentTableOf, FindsWhatWasSavedAndNothingElse) {
   constexpr std::uint32_t kCount = 1000;  // several blocks
+  EXPECT_TRUE(open().wants_all());
   save(1, kCount);
-  const auto table = open();
-  ASSERT_NE(table, nullptr);
+  const ContentTable table = open();
+  EXPECT_FALSE(table.wants_all());
   for (std::uint32_t i = 1; i <= kCount; ++i) {
-    EXPECT_EQ(table->find(digest_of(i)), slice_of(i)) << i;
+    EXPECT_EQ(table.find(digest_of(i)), slice_of(i)) << i;
   }
-  EXPECT_FALSE(table->find(digest_of(0)));
-  EXPECT_FALSE(table->find(digest_of(kCount + 1)));
+  EXPECT_FALSE(table.find(digest_of(0)));
+  EXPECT_FALSE(table.find(digest_of(kCount + 1)));
 }
 
-TEST_F(ContentTableOf, IsReplacedWhileItIsOpen) {
+TEST_F(ContentTableOf, KeepsWhatItHasAndTakesWhatIsNew) {
   save(1, 10);
-  auto old = open();
   save(20, 10);
-  EXPECT_TRUE(old->find(digest_of(5)));
-  old.reset();
-  const auto table = open();
-  EXPECT_FALSE(table->find(digest_of(5)));
-  EXPECT_TRUE(table->find(digest_of(25)));
-  save(40, 10);
+  {
+    ContentTable table = open();
+    repo::must(table.add(digest_of(5), slice_of(500)));
+    repo::must(table.save());
+  }
+  const ContentTable table = open();
+  EXPECT_EQ(table.find(digest_of(4)), slice_of(4));
+  EXPECT_EQ(table.find(digest_of(5)), slice_of(500));
+  EXPECT_EQ(table.find(digest_of(25)), slice_of(25));
+}
+
+TEST_F(ContentTableOf, IsMadeAnewWhenMuchOfItIsRecent) {
+  save(1, 10);
+  std::uint32_t next = 20;
+  while (!open().wants_all()) {
+    ASSERT_LT(next, 5000U);
+    save(next, 500);
+    next += 500;
+  }
+  save(10'000, 10);
+  const ContentTable table = open();
+  EXPECT_FALSE(table.wants_all());
+  EXPECT_FALSE(table.find(digest_of(5)));
+  EXPECT_FALSE(table.find(digest_of(25)));
+  EXPECT_EQ(table.find(digest_of(10'005)), slice_of(10'005));
 }
 
 TEST_F(ContentTableOf, IsOfOneSource) {
-  EXPECT_EQ(open(), nullptr);
   save(1, 10);
   format::SourceTag other;
   other.bytes.fill(std::byte{9});
-  EXPECT_EQ(ContentTable::open(state_, repository(), other), nullptr);
+  const ContentTable table(state_, repository(), other);
+  EXPECT_TRUE(table.wants_all());
+  EXPECT_FALSE(table.find(digest_of(5)));
 }
 
 TEST_F(ContentTableOf, SaysNothingToWhoCannotOpenTheRepository) {
@@ -86,21 +106,21 @@ TEST_F(ContentTableOf, SaysNothingToWhoCannotOpenTheRepository) {
   repo::make_repository(other_world);
   kv::MemoryKv other_state(executor_);
   repo::Node stranger(other_world, other_world.store, other_state, repo::key_file_of(1));
-  const auto table = ContentTable::open(state_, stranger.repository(), source_);
-  ASSERT_NE(table, nullptr);
-  EXPECT_FALSE(table->find(digest_of(5)));
+  EXPECT_FALSE(ContentTable(state_, stranger.repository(), source_).find(digest_of(5)));
 }
 
 TEST_F(ContentTableOf, EqualContentsTakeOnePlace) {
-  ContentTableWriter writer(world_.scratch);
-  for (std::uint32_t i = 0; i < 300; ++i) {
-    repo::must(writer.add(digest_of(7), slice_of(i % 3)));
+  {
+    ContentTable table = open();
+    for (std::uint32_t i = 0; i < 300; ++i) {
+      repo::must(table.add(digest_of(7), slice_of(i % 3)));
+    }
+    repo::must(table.add(digest_of(8), slice_of(8)));
+    repo::must(table.save());
   }
-  repo::must(writer.add(digest_of(8), slice_of(8)));
-  repo::must(writer.save(state_, repository(), source_));
-  const auto table = open();
-  EXPECT_EQ(table->find(digest_of(7)), slice_of(0));
-  EXPECT_EQ(table->find(digest_of(8)), slice_of(8));
+  const ContentTable table = open();
+  EXPECT_EQ(table.find(digest_of(7)), slice_of(0));
+  EXPECT_EQ(table.find(digest_of(8)), slice_of(8));
 }
 
 }  // namespace
