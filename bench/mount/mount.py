@@ -16,16 +16,17 @@ import sys
 import tempfile
 import time
 
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "peers"))
-import datasets  # noqa: E402
-
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "bench/peers"), str(ROOT / "tests/proxy")]
+import datasets  # noqa: E402
+import proxy  # noqa: E402
 MIB = 1 << 20
-ENTRIES, LARGE_BYTES, RANDOM_READS, SNAPSHOTS = 1_000_000, 1 << 30, 100_000, 100
+ENTRIES, LARGE_BYTES, RANDOM_READS, SNAPSHOTS, RTT_MS = 1_000_000, 1 << 30, 100_000, 100, 30
+PARTS = ["walk", "find", "read", "s3"]
 
 
 class Tool:
-    def __init__(self, binary, work):
+    def __init__(self, binary, work, server=None):
         self.binary, self.work = binary, pathlib.Path(work)
         self.work.mkdir()
         (self.work / "password").write_text("bench\n")
@@ -33,6 +34,9 @@ class Tool:
                   "CACHE_DIR": self.work / "cache"}
         self.env = {key: value for key, value in os.environ.items() if not key.startswith(("FIRN", "RESTIC"))}
         self.env |= {f"{brand}_{key}": str(value) for key, value in values.items() for brand in ("FIRN", "RESTIC")}
+        if server:
+            self.bucket = server.new_bucket()
+            self.env |= server.env(FIRN_REPOSITORY=server.location(self.bucket))
         self.run("init")
 
     def run(self, *args):
@@ -146,16 +150,38 @@ def read_figures(temp, binary, size):
         say("peak while ten processes read", f"{mount.resident_mib():.0f} MiB", "≤ 128 MiB")
 
 
+def s3_figures(temp, binary, size):
+    """A link of 30 ms: the repository is written without it, read through it."""
+    source = temp / "large-s3"
+    datasets.make_random(source, size / (datasets.RANDOM_FILES * datasets.RANDOM_FILE_BYTES))
+    path = max(source.iterdir(), key=lambda path: path.stat().st_size)
+    with proxy.s3servers.start("versitygw") as server, proxy.start(server.port, rtt_ms=RTT_MS) as through:
+        tool = Tool(binary, temp / "firn-s3", server)
+        tool.run("backup", path)
+        tool.env["FIRN_REPOSITORY"] = server.location(tool.bucket, endpoint=through.endpoint)
+        restore = min(tool.run("restore", "latest", "--target", temp / f"restored-s3-{turn}") for turn in range(2))
+        reads = []
+        for _ in range(2):
+            began = time.monotonic()
+            with Mounted(tool) as mount:
+                seconds_of(["dd", f"if={mount.shown(path)}", "of=/dev/null", "bs=1M", "status=none"])
+                reads.append(time.monotonic() - began)
+        say(f"one file of {os.path.getsize(path) / MIB:.0f} MiB on S3 at {RTT_MS} ms, restore's seconds ({restore:.2f}) over the "
+            f"mount's ({min(reads):.2f})", f"{restore / min(reads):.2f}×", "≥ 0.8×")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--scale", type=float, default=1)
-    parser.add_argument("--parts", nargs="+", default=["walk", "find", "read"], choices=["walk", "find", "read"])
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     options = parser.parse_args()
     binary = os.environ.get("FIRN") or str(ROOT / "build/release/firn")
     with tempfile.TemporaryDirectory(prefix="firn-bench-") as folder:
         temp = pathlib.Path(folder)
         if "read" in options.parts:
             read_figures(temp, binary, int(LARGE_BYTES * max(options.scale, 0.25)))
+        if "s3" in options.parts:
+            s3_figures(temp, binary, int(LARGE_BYTES * max(options.scale, 0.25)))
         if {"walk", "find"} & set(options.parts):
             tools = {"firn": Tool(binary, temp / "firn")}
             if restic := shutil.which("restic"):
