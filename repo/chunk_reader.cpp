@@ -14,6 +14,10 @@ using format::ChunkType;
 using format::PackName;
 
 constexpr std::uint64_t kWindowBytes = 256 << 10;
+/// A request for neighbours is no longer than this: more would wait for each other, and take memory.
+constexpr std::uint64_t kRunBytesMax = 1 << 20;
+/// What is read for nothing costs less than another request.
+constexpr std::uint64_t kRunHoleBytesMax = 64 << 10;
 
 bool is_same(ChunkType wanted, ChunkType found) { return wanted == found; }
 bool is_content(ChunkType, ChunkType found) { return found == ChunkType::Data || found == ChunkType::Bundle; }
@@ -206,6 +210,59 @@ Result<Bytes> ChunkReader::read_content(const format::ChunkSecret& t) {
 Result<Bytes> ChunkReader::read_refs(const ChunkId& id) {
   FIRN_LET(OpenedCopy copy, read_refs_copy(id));
   return std::move(copy.plain);
+}
+
+ChunkReader::Run ChunkReader::first_run(std::span<const format::ChunkSecret> wanted) {
+  Run run;
+  for (const format::ChunkSecret& t : wanted) {
+    auto locations = locate(format::chunk_id(t));
+    if (!locations || locations->empty() || !is_content({}, locations->front().shape.type)) {
+      break;
+    }
+    index::Location& place = locations->front();
+    const std::uint64_t end = std::uint64_t{place.offset} + place.shape.stored;
+    if (run.places.empty()) {
+      run.begin = place.offset;
+    } else if (place.pack != run.places.front().pack || place.offset < run.end ||
+               place.offset - run.end > kRunHoleBytesMax || end - run.begin > kRunBytesMax) {
+      break;
+    }
+    run.end = end;
+    run.places.push_back(std::move(place));
+  }
+  return run;
+}
+
+std::size_t ChunkReader::count_neighbours(std::span<const format::ChunkSecret> wanted) {
+  return std::min(wanted.size(), std::max<std::size_t>(1, first_run(wanted).places.size()));
+}
+
+void ChunkReader::read_contents(std::span<const format::ChunkSecret> wanted, const VisitContent& visit) {
+  format::Decompressor decompressor;
+  for (std::size_t first = 0; first < wanted.size();) {
+    const Run run = first_run(wanted.subspan(first));
+    Bytes stored;
+    if (run.places.size() > 1) {
+      stored.resize(run.end - run.begin);
+      if (!read_pack(run.places.front().pack, run.begin, stored)) {
+        stored.clear();
+      }
+    }
+    const std::size_t count = std::max<std::size_t>(1, run.places.size());
+    for (std::size_t i = 0; i < count; ++i) {
+      const format::ChunkSecret& t = wanted[first + i];
+      Bytes plain;
+      const auto opens = [&] {
+        const index::Location& place = run.places[i];
+        return open(place, t, ByteView(stored).subspan(place.offset - run.begin, place.shape.stored), plain,
+                    decompressor)
+            .has_value();
+      };
+      // What does not open here may have another copy, or an error that says where each one lies.
+      visit(first + i, !stored.empty() && opens() ? Result<Bytes>(std::move(plain)) : read_content(t));
+    }
+    first += count;
+  }
 }
 
 Result<OpenedCopy> ChunkReader::read_copy(ChunkType type, const format::ChunkSecret& t) {

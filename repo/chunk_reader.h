@@ -42,6 +42,12 @@ class ChunkReader {
   Result<Bytes> read(format::ChunkType type, const format::ChunkSecret& t);
   /// The same for a chunk of files' contents: data or bundle, as the index says.
   Result<Bytes> read_content(const format::ChunkSecret& t);
+  /// How many of the first chunks of `wanted` lie so near to each other in one pack that one request brings
+  /// them: at least 1, unless `wanted` is empty. Looks into the index only.
+  std::size_t count_neighbours(std::span<const format::ChunkSecret> wanted);
+  /// read_content() of each, in order; neighbours come in one request. Each goes to `visit` when it is there.
+  using VisitContent = std::function<void(std::size_t place, Result<Bytes> plain)>;
+  void read_contents(std::span<const format::ChunkSecret> wanted, const VisitContent& visit);
   Result<Bytes> read_refs(const format::ChunkId& id);
   /// The same with the stored bytes, for whoever stores the chunk again as it is.
   Result<OpenedCopy> read_copy(format::ChunkType type, const format::ChunkSecret& t);
@@ -62,6 +68,13 @@ class ChunkReader {
   struct Windows;
   using OpenCopy = std::function<Result<>(const index::Location&, ByteView stored, Bytes& plain)>;
   using Fits = bool (*)(format::ChunkType wanted, format::ChunkType found);
+  /// Chunks that one request brings: where they lie, in the order of the wish.
+  struct Run {
+    std::vector<index::Location> places;
+    std::uint64_t begin = 0;
+    std::uint64_t end = 0;
+  };
+  Run first_run(std::span<const format::ChunkSecret> wanted);
   Result<OpenedCopy> read_copies(const format::ChunkId& id, format::ChunkType type, Fits fits,
                                  const OpenCopy& open_copy);
   Result<OpenedCopy> read_sealed(format::ChunkType type, const format::ChunkSecret& t, Fits fits);

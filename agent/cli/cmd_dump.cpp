@@ -2,6 +2,7 @@
 #include <fcntl.h>
 
 #include <charconv>
+#include <deque>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -85,9 +86,9 @@ class Target {
 /// Writes entries into an archive, one after the other.
 class Archiver {
  public:
-  Archiver(Context& context, repo::ChunkReader& reader, ArchiveKind kind, ArchiveWriter& archive,
+  Archiver(Context& context, ContentReader& content, ArchiveKind kind, ArchiveWriter& archive,
            std::string base)
-      : context_(context), content_(reader), kind_(kind), archive_(archive), base_(std::move(base)) {}
+      : context_(context), content_(content), kind_(kind), archive_(archive), base_(std::move(base)) {}
 
   Result<> add(const std::string& path, const format::Entry& entry) {
     if (path.empty()) {
@@ -132,11 +133,63 @@ class Archiver {
 
  private:
   Context& context_;
-  ContentReader content_;
+  ContentReader& content_;
   const ArchiveKind kind_;
   ArchiveWriter& archive_;
   const std::string base_;
   std::map<std::pair<std::uint32_t, std::uint64_t>, std::string> links_;
+};
+
+/// The entries below a directory, read a little ahead so that the contents of the next files are under way.
+class Upcoming {
+ public:
+  struct Item {
+    std::string directory;
+    std::string path;
+    format::Entry entry;
+    Bytes record;            // of a directory
+    std::size_t chunks = 0;  // that are fetched for it
+  };
+  /// A quarter of the cache is for what is expected: what is read now needs its share, too.
+  Upcoming(tree::TreeReader entries, ContentReader& content)
+      : entries_(std::move(entries)),
+        content_(content),
+        chunks_max_(content.cache_bytes() / 4 / kChunkBytes) {}
+
+  /// Nothing after the last.
+  Result<std::optional<Item>> next() {
+    while (!is_over_ && items_.size() < kItemsMax && (items_.empty() || chunks_ < chunks_max_)) {
+      FIRN_LET(const bool more, entries_.next());
+      is_over_ = !more;
+      if (more) {
+        const format::EntryView& entry = entries_.entry();
+        Item item{.directory = std::string(entries_.key().directory),
+                  .path = format::path_of(entries_.key()),
+                  .entry = format::to_entry(entry),
+                  .record = entry.type == FileType::Directory ? to_bytes(entry.encoded) : Bytes()};
+        item.chunks = entry.type == FileType::Regular ? content_.expect(item.entry) : 0;
+        chunks_ += item.chunks;
+        items_.push_back(std::move(item));
+      }
+    }
+    if (items_.empty()) {
+      return std::nullopt;
+    }
+    std::optional<Item> first = std::move(items_.front());
+    items_.pop_front();
+    chunks_ -= first->chunks;
+    return first;
+  }
+
+ private:
+  static constexpr std::size_t kItemsMax = 1024;
+  static constexpr std::size_t kChunkBytes = 512 << 10;  // about, of bundles
+  tree::TreeReader entries_;
+  ContentReader& content_;
+  const std::size_t chunks_max_;
+  std::deque<Item> items_;
+  std::size_t chunks_ = 0;  // of all items
+  bool is_over_ = false;
 };
 
 /// Directories in the order of the list.
@@ -146,18 +199,22 @@ struct TreeOrder {
   }
 };
 
-Result<> dump_directory(Context& context, const DumpCommand& command, const OpenTree& tree,
-                        tree::TreeReader& reader, const std::string& path, const std::string& base,
-                        Target& target) {
+struct DumpPlace {
+  const std::string& path;
+  const std::string& base;  // names in the archive begin below it
+};
+
+Result<> dump_directory(Context& context, const DumpCommand& command, tree::TreeReader& reader,
+                        ContentReader& content, const DumpPlace& place, Target& target) {
   const ArchiveKind kind = command.archive == "zip" ? ArchiveKind::Zip : ArchiveKind::Tar;
   FIRN_LET(const auto archive,
            ArchiveWriter::open(kind, [&](ByteView bytes) { return target.write(bytes); }));
-  Archiver archiver(context, *tree.reader, kind, *archive, base);
-  FIRN_LET(const auto self, reader.find(path));
+  Archiver archiver(context, content, kind, *archive, place.base);
+  FIRN_LET(const auto self, reader.find(place.path));
   if (self) {
-    FIRN_TRY(archiver.add(path, *self));
+    FIRN_TRY(archiver.add(place.path, *self));
   }
-  tree::TreeReader entries = reader.list_below(path);
+  Upcoming entries(reader.list_below(place.path), content);
   // A directory waits for its own children: tar gives one its time when it sees the first thing that does not
   // stand below, and the list has all children of a directory together.
   std::map<std::string, Bytes, TreeOrder> waiting;
@@ -175,16 +232,15 @@ Result<> dump_directory(Context& context, const DumpCommand& command, const Open
     return {};
   };
   while (true) {
-    FIRN_LET(const bool more, entries.next());
-    if (!more) {
+    FIRN_LET(auto item, entries.next());
+    if (!item) {
       break;
     }
-    FIRN_TRY(add_waiting(entries.key().directory));
-    std::string below = format::path_of(entries.key());
-    if (entries.entry().type == FileType::Directory) {
-      waiting.emplace(std::move(below), to_bytes(entries.entry().encoded));
+    FIRN_TRY(add_waiting(item->directory));
+    if (item->entry.type == FileType::Directory) {
+      waiting.emplace(std::move(item->path), std::move(item->record));
     } else {
-      FIRN_TRY(archiver.add(below, format::to_entry(entries.entry())));
+      FIRN_TRY(archiver.add(item->path, item->entry));
     }
   }
   if (!waiting.empty()) {
@@ -214,12 +270,14 @@ Result<int> run_dump(Context& context, const DumpCommand& command) {
     return fail(ErrorCode::NotFound, "snapshot " + short_id(info->id) + " does not hold /" + path);
   }
   Target target(context, command.target);
+  // The other half is for what is being fetched and decoded.
+  ContentReader content(*tree.reader, open->memory().work / 2);
   if (entry->type == FileType::Directory) {
     if (command.range) {
       return fail(ErrorCode::Invalid, "--range is for files");
     }
     FIRN_TRY(target.open());
-    FIRN_TRY(dump_directory(context, command, tree, reader, path, base, target));
+    FIRN_TRY(dump_directory(context, command, reader, content, {path, base}, target));
     return kExitOk;
   }
   if (entry->type != FileType::Regular) {
@@ -227,7 +285,6 @@ Result<int> run_dump(Context& context, const DumpCommand& command) {
                 "/" + path + " is neither a file nor a directory, but a " + node_type(entry->type));
   }
   FIRN_TRY(target.open());
-  ContentReader content(*tree.reader);
   FIRN_TRY(in("/" + path, content.read(*entry, range.begin, range.end,
                                        [&](ByteView bytes) { return target.write(bytes); })));
   return kExitOk;

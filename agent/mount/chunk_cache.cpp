@@ -8,12 +8,14 @@ namespace {
 constexpr std::size_t kAheadMax = 256;
 /// What an entry takes beside its bytes.
 constexpr std::size_t kEntryBytes = 256;
+/// How far one task looks for neighbours of a chunk.
+constexpr std::size_t kNeighboursMax = 16;
 
 Failure cancelled() { return fail(ErrorCode::Cancelled, "interrupted"); }
 }  // namespace
 
-ChunkCache::ChunkCache(base::Executor& executor, Load load, const Options& options)
-    : executor_(executor), load_(std::move(load)), options_(options) {
+ChunkCache::ChunkCache(base::Executor& executor, Load load, Neighbours neighbours, const Options& options)
+    : executor_(executor), load_(std::move(load)), neighbours_(std::move(neighbours)), options_(options) {
   for (unsigned number = 0; number < options_.tasks; ++number) {
     tasks_.push_back(executor.spawn("mount-fetch", [this] { work(); }));
   }
@@ -113,7 +115,8 @@ void ChunkCache::work() {
     if (stopped_) {
       return;
     }
-    std::deque<Queued>& queue = wanted_.empty() ? ahead_ : wanted_;
+    const bool is_ahead = wanted_.empty();
+    std::deque<Queued>& queue = is_ahead ? ahead_ : wanted_;
     const Queued next = std::move(queue.front());
     queue.pop_front();
     if (next.job) {
@@ -125,7 +128,11 @@ void ChunkCache::work() {
       next.job->result = std::move(result);
       next.job->done = true;
       done_.notify_all();
-    } else if (next.entry->state == Entry::State::Queued) {
+    } else if (next.entry->state != Entry::State::Queued) {
+      // Somebody wanted it at once.
+    } else if (is_ahead && neighbours_.count && next.entry->kind == ChunkKind::Content) {
+      fetch_neighbours(lock, next.entry);
+    } else {
       fetch(lock, next.entry);
     }
   }
@@ -136,6 +143,42 @@ void ChunkCache::fetch(std::unique_lock<std::mutex>& lock, const std::shared_ptr
   lock.unlock();
   Result<Bytes> bytes = load_(entry->kind, entry->t);
   lock.lock();
+  finish(entry, std::move(bytes));
+}
+
+/// The chunk, and those behind it in the queue that the same request brings.
+void ChunkCache::fetch_neighbours(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Entry>& first) {
+  std::vector<std::shared_ptr<Entry>> entries = {first};
+  std::vector<format::ChunkSecret> wanted = {first->t};
+  while (entries.size() < kNeighboursMax && !ahead_.empty() && ahead_.front().entry &&
+         ahead_.front().entry->kind == ChunkKind::Content) {
+    entries.push_back(ahead_.front().entry);
+    wanted.push_back(ahead_.front().entry->t);
+    ahead_.pop_front();
+  }
+  lock.unlock();
+  const std::size_t count = neighbours_.count(wanted);
+  lock.lock();
+  for (; entries.size() > count; entries.pop_back()) {
+    ahead_.push_front({.entry = entries.back(), .job = nullptr});
+    queued_.notify_one();
+  }
+  // Meanwhile somebody may have wanted one at once.
+  std::erase_if(entries, [](const auto& entry) { return entry->state != Entry::State::Queued; });
+  wanted.clear();
+  for (const std::shared_ptr<Entry>& entry : entries) {
+    entry->state = Entry::State::Loading;
+    wanted.push_back(entry->t);
+  }
+  lock.unlock();
+  neighbours_.load(wanted, [&](std::size_t place, Result<Bytes> bytes) {
+    const std::lock_guard finishing(mutex_);
+    finish(entries[place], std::move(bytes));
+  });
+  lock.lock();
+}
+
+void ChunkCache::finish(const std::shared_ptr<Entry>& entry, Result<Bytes> bytes) {
   if (bytes) {
     entry->chunk = std::make_shared<const Bytes>(*std::move(bytes));
     entry->state = Entry::State::Ready;

@@ -1,10 +1,11 @@
 // Decoded chunks and pages in memory, up to a byte budget, and the tasks that fetch them.
 //
 // Promise: however many ask for a chunk at once, it is fetched once; a wait ends when the chunk is there,
-// when its call is interrupted, or on stop(). An error is given to those who wait and not kept. Memory:
-// bytes_max, plus a fetched and a decoded chunk for each task, plus what callers hold. The store and the
-// local index are touched by the tasks alone, so no process waits where it cannot be interrupted. Not here:
-// what a chunk is made of (repo/chunk_reader.h), what is read ahead (file_content.h). Threads: any.
+// when its call is interrupted, or on stop(). An error is given to those who wait and not kept. What is
+// fetched ahead and lies side by side comes in one request. Memory: bytes_max, plus what a request brings and
+// a decoded chunk for each task, plus what callers hold. The store and the local index are touched by the
+// tasks alone, so no process waits where it cannot be interrupted. Not here: what a chunk is made of
+// (repo/chunk_reader.h), what is read ahead (file_content.h). Threads: any.
 #pragma once
 
 #include <condition_variable>
@@ -35,11 +36,20 @@ enum class ChunkKind : std::uint8_t { Content, TreePage, SlicePage };
 class ChunkCache {
  public:
   using Load = std::function<Result<Bytes>(ChunkKind, const format::ChunkSecret&)>;
+  /// How chunks of contents that were asked for together are fetched in one request; none: each alone.
+  struct Neighbours {
+    /// How many of the first ones one request brings, at least 1.
+    std::function<std::size_t(std::span<const format::ChunkSecret>)> count;
+    /// Gives each, in order.
+    std::function<void(std::span<const format::ChunkSecret>,
+                       const std::function<void(std::size_t place, Result<Bytes>)>&)>
+        load;
+  };
   struct Options {
     std::size_t bytes_max = 32 << 20;
     unsigned tasks = 4;
   };
-  ChunkCache(base::Executor& executor, Load load, const Options& options);
+  ChunkCache(base::Executor& executor, Load load, Neighbours neighbours, const Options& options);
   ~ChunkCache();
   ChunkCache(const ChunkCache&) = delete;
   ChunkCache& operator=(const ChunkCache&) = delete;
@@ -85,10 +95,13 @@ class ChunkCache {
   bool wait(std::unique_lock<std::mutex>& lock, const Call& call, Ready ready);
   void work();
   void fetch(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Entry>& entry);
+  void fetch_neighbours(std::unique_lock<std::mutex>& lock, const std::shared_ptr<Entry>& first);
+  void finish(const std::shared_ptr<Entry>& entry, Result<Bytes> bytes);
   void keep(const std::shared_ptr<Entry>& entry);
 
   base::Executor& executor_;
   const Load load_;
+  const Neighbours neighbours_;
   const Options options_;
   std::mutex mutex_;
   std::condition_variable queued_;                                           // for tasks

@@ -12,6 +12,8 @@ constexpr std::size_t kWindowSlices = 4096;
 constexpr std::uint64_t kHoleMapBytesMax = 64 << 20;
 constexpr std::uint64_t kAheadBytesMax = 16 << 20;
 constexpr std::uint64_t kAheadBytesMin = 1 << 20;
+/// Reading ahead goes on when this part of the share is free, so that what is asked for has neighbours.
+constexpr std::uint64_t kAheadStep = 4;
 /// The kernel's own read-ahead comes in several requests, whose order its threads shuffle.
 constexpr std::uint64_t kShuffleBytes = 1 << 20;
 /// Reads in order before a file counts as a stream: a look at a file's head costs no more than the head.
@@ -197,6 +199,9 @@ void FileContent::read_ahead(const Span& span, const Window& window) {
         std::clamp(cache_.bytes_max() / 2 / std::max(1U, streams_.load()), kAheadBytesMin, kAheadBytesMax);
     const std::uint64_t from = std::max(order_.ahead, order_.next);
     const std::uint64_t until = order_.next + share;
+    if (from + share / kAheadStep > until) {
+      return;
+    }
     auto slice = std::upper_bound(
         window.slices.begin(), window.slices.end(), from,
         [](std::uint64_t at, const tree::PlacedSlice& placed) { return at <= placed.position; });

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "agent/mount/repository_chunks.h"
 #include "repo/format/file_mode.h"
 
 namespace firn::mount {
@@ -17,9 +18,6 @@ constexpr std::size_t kWarnedMax = 64;
 constexpr std::uint64_t kBlockBytes = 4096;
 /// A listing remembers a name every so many children, from where it can go on.
 constexpr std::uint64_t kMarkEvery = 1024;
-/// What a fetching task costs beside the cache is up to two chunks; more tasks than this gain nothing.
-constexpr unsigned kTasksMin = 4;
-constexpr unsigned kTasksMax = 32;
 
 timespec time_of(const format::Timestamp& time) {
   return {.tv_sec = time.seconds, .tv_nsec = static_cast<long>(time.nanoseconds)};
@@ -38,16 +36,6 @@ std::string joined(const std::string& directory, std::string_view name) {
 /// A link that points elsewhere is another link: the kernel keeps what it read of one.
 NodeNumber hash_in_layout(NodeNumber parent, std::string_view name, const Layout::Node& node) {
   return number_of(number_of(parent, name), node.target);
-}
-
-ChunkCache::Load load_through(repo::ChunkReader& reader) {
-  return [&reader](ChunkKind kind, const format::ChunkSecret& t) -> Result<Bytes> {
-    if (kind != ChunkKind::Content) {
-      return reader.read(
-          kind == ChunkKind::TreePage ? format::ChunkType::TreePage : format::ChunkType::SlicePage, t);
-    }
-    return reader.read_content(t);
-  };
 }
 
 }  // namespace
@@ -83,9 +71,7 @@ FileSystem::FileSystem(const MountSource& source, const MountOptions& options)
       uid_(options.owner_root ? 0 : ::geteuid()),
       gid_(options.owner_root ? 0 : ::getegid()),
       catalogue_(source, options),
-      cache_(source.repository.services().executor, load_through(source.reader),
-             {.bytes_max = options.cache_bytes,
-              .tasks = std::clamp(source.repository.store().parallel_requests(), kTasksMin, kTasksMax)}) {}
+      cache_(cache_of(source.reader, options.cache_bytes)) {}
 
 FileSystem::~FileSystem() = default;
 

@@ -279,5 +279,97 @@ TEST_F(ReaderTest, AChunkIsReadOnlyAsWhatItIs) {
   }
 }
 
+/// Some chunks side by side in one pack, and what reading them in a given order gives and costs.
+class NeighboursTest : public ReaderTest {
+ protected:
+  void SetUp() override {
+    ReaderTest::SetUp();
+    for (std::uint64_t i = 0; i < 6; ++i) {
+      bytes.push_back(random_bytes(i, 5000 + 100 * i));
+      sealed.push_back(seal(ChunkType::Data, bytes.back()));
+    }
+    const Maintainer writer(world, node->repository());
+    format::PackBuilder builder(format::PackKind::Data, node->repository().id(), writer.session(), 1 << 20);
+    for (const Sealed& one : sealed) {
+      builder.append(one.id, one.shape, one.stored);
+    }
+    auto made =
+        std::move(builder).finish(format::PackBuilder::Padding::Last, node->repository().keys().meta(),
+                                  {world.rng.bytes<32>(), world.rng.bytes<32>()});
+    pack = format::object_name(made.name).str();
+    world.replace(pack, made.bytes);
+    put_index({.name = made.name,
+               .size_bytes = static_cast<std::uint32_t>(made.bytes.size()),
+               .entries = made.trailer.entries});
+    sync(*node);
+    store.forget();
+  }
+  /// Reads them by their numbers; nothing where one could not be read.
+  std::vector<std::optional<Bytes>> read(const std::vector<std::size_t>& order) {
+    std::vector<format::ChunkSecret> wanted;
+    for (const std::size_t i : order) {
+      wanted.push_back(sealed[i].t);
+    }
+    std::vector<std::optional<Bytes>> found;
+    ChunkReader reader(node->repository(), node->index(), node->cache());
+    reader.read_contents(wanted, [&](std::size_t place, Result<Bytes> plain_bytes) {
+      EXPECT_EQ(place, found.size());
+      found.push_back(plain_bytes ? std::optional(*std::move(plain_bytes)) : std::nullopt);
+    });
+    EXPECT_EQ(found.size(), order.size());
+    return found;
+  }
+  std::vector<Bytes> bytes;
+  std::vector<Sealed> sealed;
+  std::string pack;
+};
+
+TEST_F(NeighboursTest, ComeInOneRequestWhereTheyFollowEachOther) {
+  struct Case {
+    const char* what;
+    std::vector<std::size_t> order;
+    std::size_t requests;
+  };
+  for (const auto& [what, order, requests] : {Case{"all", {0, 1, 2, 3, 4, 5}, 1},
+                                              {"with a hole between", {0, 2, 5}, 1},
+                                              {"backwards", {2, 1, 0}, 3},
+                                              {"the same again", {3, 4, 3, 4}, 2},
+                                              {"none", {}, 0}}) {
+    SCOPED_TRACE(what);
+    store.forget();
+    const auto found = read(order);
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      EXPECT_EQ(found[i], bytes[order[i]]);
+    }
+    EXPECT_EQ(store.count("RANGE", "data/"), requests);
+  }
+}
+
+TEST_F(NeighboursTest, AreCountedWithoutARequest) {
+  ChunkReader reader(node->repository(), node->index(), node->cache());
+  const std::vector<format::ChunkSecret> wanted = {sealed[1].t, sealed[2].t, sealed[0].t};
+  EXPECT_EQ(reader.count_neighbours(wanted), 2U);
+  EXPECT_EQ(reader.count_neighbours({}), 0U);
+  const format::ChunkSecret unknown = seal(ChunkType::Data, plain).t;
+  EXPECT_EQ(reader.count_neighbours({&unknown, 1}), 1U) << "in no pack at all";
+  EXPECT_TRUE(store.requests().empty());
+}
+
+TEST_F(NeighboursTest, OfADamagedChunkAreReadAllTheSame) {
+  world.flip(pack, must(node->index().find(sealed[2].id)).front().offset + 50);
+  const auto found = read({0, 1, 2, 3});
+  EXPECT_EQ(found[1], bytes[1]);
+  EXPECT_EQ(found[2], std::nullopt);
+  EXPECT_EQ(found[3], bytes[3]);
+}
+
+TEST_F(NeighboursTest, WhosePackIsGoneAreReadFromAnother) {
+  put_pack(sealed[1].id, sealed[1].shape, sealed[1].stored);
+  world.remove(pack);
+  const auto found = read({0, 1});
+  EXPECT_EQ(found[0], std::nullopt);
+  EXPECT_EQ(found[1], bytes[1]) << "the index was read anew";
+}
+
 }  // namespace
 }  // namespace firn::repo

@@ -15,8 +15,9 @@ format::ChunkSecret secret(int number) {
 }
 
 struct Cached {
-  explicit Cached(ChunkCache::Load load, std::size_t bytes_max = 1 << 20, unsigned tasks = 2)
-      : cache(executor, std::move(load), {.bytes_max = bytes_max, .tasks = tasks}) {}
+  explicit Cached(ChunkCache::Load load, std::size_t bytes_max = 1 << 20, unsigned tasks = 2,
+                  ChunkCache::Neighbours neighbours = {})
+      : cache(executor, std::move(load), std::move(neighbours), {.bytes_max = bytes_max, .tasks = tasks}) {}
   base::ThreadExecutor executor{2};
   ChunkCache cache;
 };
@@ -106,11 +107,11 @@ TEST(ChunkCache, EndsAllWaitsWhenItStops) {
   std::jthread stopper([&] {
     loading.wait();
     cached.cache.stop();
-    finish.count_down();
   });
   const Call call;
   EXPECT_FALSE(cached.cache.get(ChunkKind::Content, secret(1), call));
   EXPECT_FALSE(cached.cache.run([]() -> Result<> { return {}; }, call));
+  finish.count_down();
 }
 
 TEST(ChunkCache, FindsWhatWasFetchedAhead) {
@@ -124,6 +125,69 @@ TEST(ChunkCache, FindsWhatWasFetchedAhead) {
   const Call call;
   EXPECT_TRUE(cached.cache.get(ChunkKind::Content, secret(1), call));
   EXPECT_TRUE(cached.cache.get(ChunkKind::Content, secret(2), call));
+  EXPECT_EQ(loads, 2);
+}
+
+/// Chunks 10, 11 and 12 lie side by side, others alone; 11 is damaged. Writes down what each request brought.
+struct SideBySide {
+  explicit SideBySide(std::ptrdiff_t requests_wanted) : served(requests_wanted) {}
+  static int number(const format::ChunkSecret& t) { return std::to_integer<int>(t.bytes[0]); }
+
+  ChunkCache::Neighbours neighbours() {
+    return {.count = [](std::span<const format::ChunkSecret> wanted) -> std::size_t {
+              std::size_t count = 1;
+              while (count < wanted.size() && number(wanted[0]) >= 10 && number(wanted[count]) <= 12 &&
+                     number(wanted[count]) == number(wanted[count - 1]) + 1) {
+                ++count;
+              }
+              return count;
+            },
+            .load =
+                [this](std::span<const format::ChunkSecret> wanted, const auto& visit) {
+                  std::vector<int> request;
+                  for (std::size_t i = 0; i < wanted.size(); ++i) {
+                    request.push_back(number(wanted[i]));
+                    visit(i, request.back() == 11
+                                 ? Result<Bytes>(fail(ErrorCode::Corrupt, "damaged"))
+                                 : Result<Bytes>(Bytes(wanted[i].bytes.begin(), wanted[i].bytes.end())));
+                  }
+                  requests.push_back(std::move(request));
+                  served.count_down();
+                }};
+  }
+  std::vector<std::vector<int>> requests;  // of one task
+  std::latch served;
+};
+
+TEST(ChunkCache, FetchesNeighboursAheadInOneRequest) {
+  std::atomic<int> loads{0};
+  std::latch queued(1);
+  SideBySide pack(3);
+  // The only task is held up until everything stands in the queue.
+  Cached cached(
+      [&](ChunkKind, const format::ChunkSecret&) -> Result<Bytes> {
+        ++loads;
+        queued.wait();
+        return Bytes(1);
+      },
+      1 << 20, 1, pack.neighbours());
+  const Call call;
+  std::jthread first([&] { EXPECT_TRUE(cached.cache.get(ChunkKind::Content, secret(1), call)); });
+  while (loads == 0) {
+    std::this_thread::yield();
+  }
+  const std::vector<format::ChunkSecret> ahead = {secret(5), secret(10), secret(11), secret(12), secret(6)};
+  cached.cache.prefetch(ChunkKind::Content, ahead);
+  queued.count_down();
+  pack.served.wait();
+  EXPECT_EQ(pack.requests, (std::vector<std::vector<int>>{{5}, {10, 11, 12}, {6}}));
+  for (const int number : {5, 10, 12, 6}) {
+    const auto chunk = cached.cache.get(ChunkKind::Content, secret(number), call);
+    ASSERT_TRUE(chunk);
+    EXPECT_EQ(std::to_integer<int>((*chunk)->front()), number);
+  }
+  EXPECT_EQ(loads, 1);
+  EXPECT_TRUE(cached.cache.get(ChunkKind::Content, secret(11), call)) << "an error is not kept";
   EXPECT_EQ(loads, 2);
 }
 
