@@ -45,6 +45,9 @@ using RunController = std::function<Result<>(const ControllerSettings& settings)
 
 void add_controller(CommandSet& set, RunController run);
 
+/// `firn hold`: keeps a helper pod alive, so that its volumes stay mounted.
+void add_hold(CommandSet& set);
+
 /// What the program has; a command whose daemon is missing says so.
 struct Daemons {
   RunAgent agent;

@@ -71,6 +71,7 @@ int run(const std::vector<std::string>& argv, World& world, Daemons daemons) {
     add_commands(set);
     add_agent(set, std::move(daemons.agent));
     add_controller(set, std::move(daemons.controller));
+    add_hold(set);
     auto parsed = parse_words(set, words);
     if (!parsed) {
       Output out(options);

@@ -1,4 +1,5 @@
-// firn agent, firn controller: the flags of the daemons. What they do is in agent/service.
+// firn agent, firn controller: the flags of the daemons. What they do is in agent/service. firn hold: does
+// nothing.
 #include <memory>
 
 #include "agent/cli/agent_command.h"
@@ -65,6 +66,23 @@ void add_controller(CommandSet& set, RunController run) {
   text("--metrics-listen", o->metrics_listen, "ADDR:PORT",
        "Where /metrics, /healthz and /readyz are answered");
   set.add(std::move(command));
+}
+
+void add_hold(CommandSet& set) {
+  set.add({.name = "hold",
+           .summary = "Wait until told to stop, so that a pod's volumes stay mounted",
+           .text =
+               "Does nothing until SIGTERM. The controller of a cluster starts a pod with it that mounts the "
+               "claim which a PodVolumeRestore names; the node's agent does the work.",
+           .examples = {{"firn hold", ""}},
+           .flags = {},
+           .arguments = {},
+           .run = [](Context& context) -> Result<int> {
+             while (!context.world.stop.requested()) {
+               context.world.executor.sleep_for(std::chrono::milliseconds(200));
+             }
+             return 0;
+           }});
 }
 
 void add_agent(CommandSet& set, RunAgent run) {

@@ -61,7 +61,7 @@ void RepositoryRounds::tell_ended(const controller::Tended& tended, controller::
   metrics_.count("firn_repository_tasks_total", "Jobs that looked after a repository.",
                  {{"repository", tended.repository.meta.name},
                   {"task", what},
-                  {"result", report.ok ? "succeeded" : "failed"},
+                  {"result", report.ok ? "success" : "failure"},
                   {"reason", report.reason}});
 }
 

@@ -57,12 +57,9 @@ class Case(unittest.TestCase):
     def make(self, name, prefix="c1", **s3):
         spec = {"s3": {"endpoint": self.main.inside, "bucket": self.main.bucket, "prefix": prefix, "pathStyle": True, **s3},
                 "credentialsRef": {"name": "firn-store"}, "allowedNamespaces": ["*"]}
-        self.change({"apiVersion": "backup.firn.io/v1alpha1", "kind": "Repository",
+        self.cluster.apply({"apiVersion": "backup.firn.io/v1alpha1", "kind": "Repository",
                      "metadata": {"name": name, "namespace": SYSTEM}, "spec": spec})
         self.addCleanup(self.cluster.kubectl, "delete", "frepo", "-n", SYSTEM, name)
-
-    def change(self, repository):
-        self.cluster.apply(repository)
 
     def said(self, name, kind, status, reason=None, seconds=clusterlib.PATIENCE_S):
         """Waits until the Repository's condition is so; gives (condition, object)."""
@@ -138,6 +135,20 @@ class GoesWell(Case):
         self.assertLessEqual({status["snapshotID"], by_hand}, left)
         self.assertIn('firn_repository_snapshots{repository="main"} 3', self.metrics())
 
+    def test_3b_a_policy_that_is_due_makes_snapshots_that_carry_its_name(self):
+        self.cluster.apply({"apiVersion": "backup.firn.io/v1alpha1", "kind": "BackupPolicy",
+                            "metadata": {"name": "often", "namespace": "app"},
+                            "spec": {"schedule": "* * * * *", "selector": {"matchLabels": {"a": "b"}}, "volumes": ["v"],
+                                     "repositoryRef": {"name": "main"}, "retention": {"keepLast": 1}}})
+        def succeeded():
+            found = self.cluster.get("bpol", "-n", "app", "often")
+            said = clusterlib.conditions(found).get("LastRunSucceeded", {})
+            return said.get("status") == "True" and found["status"]
+        status = wait_for("a run that succeeded", succeeded, 240)
+        self.assertEqual((1, 0, []), (status["selected"], status["unprotected"], status["unprotectedVolumes"]))
+        self.cluster.kubectl("delete", "bpol", "-n", "app", "often")
+        self.assertTrue([one for one in self.main.snapshots() if "policy=often" in one.get("tags", [])])
+
     def test_4_a_check_reads_what_is_stored(self):
         self.put_keys("firn-check-keys", {"main.key": self.add_key("reader")})
         found = self.asked("main", "check")
@@ -153,6 +164,91 @@ class GoesWell(Case):
         self.assertEqual(["firn-maintainer-keys"], [one["secret"]["secretName"] for one in pod["spec"]["volumes"] if "secret" in one])
         self.assertFalse([one for one in pod["spec"]["volumes"] if "projected" in one], "a token is mounted")
         self.assertTrue(pod["spec"]["securityContext"]["runAsNonRoot"])
+
+
+class Restores(Case):
+    """Into claims that no pod mounts."""
+
+    CLASS = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "by-hand"},
+             "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"}
+
+    def setUp(self):
+        super().setUp()
+        self.cluster.exec("p", "rm -rf /v/* && mkdir -p /v/d && echo one > /v/d/1 && head -c 100000 /dev/urandom > /v/big && cd /v && md5sum big > sum")
+        self.snapshot = self.cluster.succeeded("pvb", self.cluster.backup(self.pod, "v"))["status"]["snapshotID"]
+
+    def volume(self, name):
+        """A directory of the node as a PersistentVolume, for claims of class by-hand."""
+        where = self.cluster.state.parent / "disks" / "open" / name
+        where.mkdir(parents=True)
+        node = self.cluster.nodes[0]
+        self.cluster.apply(self.CLASS, {
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+            "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "by-hand",
+                     "persistentVolumeReclaimPolicy": "Retain", "local": {"path": str(where)},
+                     "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+                         {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}}}})
+        return where
+
+    def into_claim(self, claim, namespace="app", **spec):
+        self.cluster.serial += 1
+        name = f"c{self.cluster.serial}"
+        self.cluster.apply({"apiVersion": "backup.firn.io/v1alpha1", "kind": "PodVolumeRestore",
+                            "metadata": {"name": name, "namespace": namespace},
+                            "spec": {"claim": claim, "repositoryRef": {"name": "main"}, "snapshotID": self.snapshot, **spec}})
+        return name
+
+    def helpers(self):
+        return self.cluster.get("pods", "-A", "-l", "backup.firn.io/restore-uid")["items"]
+
+    def test_1_into_a_claim_that_is_made_for_it(self):
+        where = self.volume("fresh")
+        name = self.into_claim({"name": "fresh", "size": "500Mi", "storageClassName": "by-hand"}, verify=True)
+        status = self.cluster.succeeded("pvr", name)["status"]
+        self.assertGreater(status["stats"]["filesRestored"], 0)
+        self.assertEqual("one\n", (where / "d/1").read_text())
+        firnlib.run(["md5sum", "-c", "sum"], cwd=where)
+        wait_for("the helper to go", lambda: not self.helpers())
+        self.assertEqual("Bound", self.cluster.get("pvc", "-n", "app", "fresh")["status"]["phase"])
+
+    def test_2_into_another_namespace_as_the_repository_allows(self):
+        self.cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "other"}})
+        where = self.volume("elsewhere")
+        claim = {"name": "elsewhere", "size": "500Mi", "storageClassName": "by-hand"}
+        self.assertEqual("SnapshotNotAllowed", self.cluster.failed("pvr", self.into_claim(claim, "other"), namespace="other")[0])
+        self.cluster.kubectl("patch", "frepo", "-n", SYSTEM, "main", "--type=merge", "-p", '{"spec":{"crossNamespaceRestores":true}}')
+        self.cluster.succeeded("pvr", self.into_claim(claim, "other"), namespace="other")
+        self.assertEqual("one\n", (where / "d/1").read_text())
+
+    def test_3_a_claim_that_is_missing_is_said_and_nothing_is_left(self):
+        reason, message = self.cluster.failed("pvr", self.into_claim({"name": "nowhere"}))
+        self.assertEqual("ClaimNotFound", reason)
+        self.assertIn("app/nowhere", message)
+        self.assertEqual([], self.helpers())
+
+    def test_4_one_that_cannot_be_mounted_waits_says_why_and_can_be_cancelled(self):
+        name = self.into_claim({"name": "unbound", "size": "500Gi", "storageClassName": "by-hand"})
+        def waits():
+            said = clusterlib.conditions(self.cluster.get("pvr", "-n", "app", name)).get("Succeeded", {})
+            return "no node takes" in said.get("message", "")
+        wait_for("a word about the volume", waits)
+        self.cluster.kubectl("patch", "pvr", "-n", "app", name, "--type=merge", "-p", '{"spec":{"cancel":true}}')
+        self.assertEqual("Cancelled", self.cluster.failed("pvr", name)[0])
+        wait_for("the helper to go", lambda: not self.helpers())
+
+    def test_5_claim_and_pod_exclude_each_other(self):
+        self.assertIn("give claim, or nodeName, pod and volume", self.cluster.apply(
+            {"apiVersion": "backup.firn.io/v1alpha1", "kind": "PodVolumeRestore",
+             "metadata": {"name": "both", "namespace": "app"},
+             "spec": {"claim": {"name": "x"}, "nodeName": "n", "repositoryRef": {"name": "main"},
+                      "snapshotID": self.snapshot}}, code=1))
+
+    def test_6_the_controller_makes_no_pods_but_helpers(self):
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "evil", "namespace": "app"},
+               "spec": {"containers": [{"name": "c", "image": clusterlib.BUSYBOX}]}}
+        said = self.cluster.kubectl("create", "-f", "-", "--as=system:serviceaccount:firn-system:firn-controller",
+                                    stdin=json.dumps(pod), code=1)
+        self.assertIn("no pods but its helpers", said)
 
 
 class GoesWrong(Case):
