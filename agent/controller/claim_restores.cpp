@@ -73,14 +73,20 @@ class Round {
                             helpers_[kube::meta_of(pod).labels.at(kHelperLabel)] = pod;
                             return {};
                           }));
+    // One that cannot be worked on does not hold up the others.
+    Result<> outcome;
     for (const ClaimRestore& restore : restores) {
       const kube::Meta& meta = restore.request.meta;
-      if (!meta.deleting) {
-        FIRN_TRY(in("restore " + meta.ns + "/" + meta.name,
-                    restore.request.ended() ? tidy(restore) : work_on(restore)));
+      if (meta.deleting) {
+        continue;
+      }
+      auto done = in("restore " + meta.ns + "/" + meta.name,
+                     restore.request.ended() ? tidy(restore) : work_on(restore));
+      if (!done && outcome) {
+        outcome = std::move(done);
       }
     }
-    return {};
+    return outcome;
   }
 
  private:

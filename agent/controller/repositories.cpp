@@ -73,7 +73,7 @@ bool verify_is_due(const Tended& tended, base::WallTime now) {
   if (last.job.empty() || last.generation != tended.repository.meta.generation) {
     return true;
   }
-  if (init.ok && init.ended && last.started && *init.ended >= *last.started) {
+  if (init.ok && init.ended && last.started && *init.ended > *last.started) {
     return true;
   }
   const seconds pause =
@@ -401,22 +401,29 @@ Result<std::vector<Tended>> tend_repositories(kube::Client& client, const base::
                        }));
   Round round(client, clock, ns, cluster, tell);
   FIRN_TRY(round.list_jobs());
+  // One that cannot be looked after does not hold up the others.
+  Result<> outcome;
   for (std::size_t i = 0; i < all.size(); ++i) {
     Tended& tended = all[i];
     const kube::Meta& meta = tended.repository.meta;
     if (meta.deleting) {
       continue;
     }
-    const auto done = round.tend(tended);
+    Result<> done = in("Repository " + meta.name, round.tend(tended));
     // What was found and begun is written down, whatever came after it.
     if (kube::Json patch = changes(before[i], status_of(tended)); !patch.empty()) {
       const auto written = client.patch({kube::kRepositories, ns, meta.name, "status"},
                                         kube::Json{{"status", std::move(patch)}});
-      if (!written && written.error().code != ErrorCode::NotFound) {
-        return Failure(written.error());
+      if (done && !written && written.error().code != ErrorCode::NotFound) {
+        done = Failure(written.error());
       }
     }
-    FIRN_TRY(in("Repository " + meta.name, done));
+    if (!done && outcome) {
+      outcome = std::move(done);
+    }
+  }
+  if (!outcome) {
+    return Failure(std::move(outcome).error());
   }
   return all;
 }

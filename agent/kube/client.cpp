@@ -228,7 +228,11 @@ Result<Json> Client::change(const Place& place, const std::function<Result<bool>
 }
 
 Result<> Client::remove(const Place& place, const std::string& uid) {
-  const Json body = uid.empty() ? Json::object() : Json{{"preconditions", {{"uid", uid}}}};
+  // A Job's default would leave its pods behind.
+  Json body = {{"propagationPolicy", "Background"}};
+  if (!uid.empty()) {
+    body["preconditions"] = {{"uid", uid}};
+  }
   const auto removed = send_for_object({.method = "DELETE", .path = path_of(place), .body = to_text(body)});
   if (!removed && removed.error().code != ErrorCode::NotFound) {
     return Failure(removed.error());

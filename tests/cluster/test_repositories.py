@@ -113,7 +113,10 @@ class GoesWell(Case):
         self.make("second", "c2")
         self.said("second", "Ready", "True", "KeyNotTried")
         self.assertEqual([], second.snapshots())
-        self.assertIn("Made", {one["reason"] for one in self.cluster.get("frepo", "-n", SYSTEM, "second")["status"]["tasks"]})
+        tasks = self.cluster.get("frepo", "-n", SYSTEM, "second")["status"]["tasks"]
+        self.assertIn("Made", {one.get("reason") for one in tasks})
+        wait_for("the pods of short Jobs to go", lambda: not self.cluster.get(
+            "pods", "-n", SYSTEM, "-l", "backup.firn.io/task=init")["items"])
 
     def test_3_maintenance_forgets_what_the_policy_does_not_keep(self):
         self.put_keys("firn-maintainer-keys", {"main.key": self.add_key("maintainer")})
