@@ -226,7 +226,7 @@ def installed(workers=1, server=None):
         with Cluster(folder, workers) as cluster:
             archive = pathlib.Path(folder) / "firn.tar"
             subprocess.run([ROOT / "deploy/image/build", "--binary", firnlib.FIRN, "--name", IMAGE, "--out", archive],
-                           check=True, stdout=subprocess.DEVNULL, timeout=120)
+                           check=True, stdout=subprocess.DEVNULL, timeout=400)
             cluster.load_image(archive)
             cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "firn-system"}})
             if server:
