@@ -182,4 +182,16 @@ std::optional<SecretBytes> hpke_open_psk(const X25519KeyPair& recipient, const H
   return detail::hpke_open({}, recipient, context, sealed);
 }
 
+std::optional<std::vector<std::byte>> hpke_seal_base(const X25519PublicKey& recipient,
+                                                     Seed256View ephemeral_seed, ByteView info,
+                                                     ByteView plaintext) {
+  return detail::hpke_seal({.mode = detail::HpkeMode::Base}, recipient, ephemeral_seed,
+                           {.psk = {}, .psk_id = {}, .info = info, .aad = {}}, plaintext);
+}
+
+std::optional<SecretBytes> hpke_open_base(const X25519KeyPair& recipient, ByteView info, ByteView sealed) {
+  return detail::hpke_open({.mode = detail::HpkeMode::Base}, recipient,
+                           {.psk = {}, .psk_id = {}, .info = info, .aad = {}}, sealed);
+}
+
 }  // namespace firn::crypto

@@ -2,8 +2,9 @@
 //
 // mode_psk: only the holder of the recipient's private key AND the pre-shared key can open, and only a holder
 // of the pre-shared key can seal. sealed = enc 32 | ciphertext | tag 16.
-// Not here: mode_auth, exporters, more than one message a context.
-// Threads: may be called from any thread.
+// mode_base: whoever knows the recipient's public key can seal, so that what opens says nothing of who sealed
+// it. Not here: mode_auth, exporters, more than one message a context. Threads: may be called from any
+// thread.
 #pragma once
 
 #include <optional>
@@ -37,5 +38,11 @@ std::optional<std::vector<std::byte>> hpke_seal_psk(const X25519PublicKey& recip
 /// Opens untrusted `sealed`. Nothing if it is too short or was not sealed to `recipient` with this context.
 std::optional<SecretBytes> hpke_open_psk(const X25519KeyPair& recipient, const HpkePskContext& context,
                                          ByteView sealed);
+
+/// The same without a pre-shared key, for a recipient who has none yet; `info` binds what it is for.
+std::optional<std::vector<std::byte>> hpke_seal_base(const X25519PublicKey& recipient,
+                                                     Seed256View ephemeral_seed, ByteView info,
+                                                     ByteView plaintext);
+std::optional<SecretBytes> hpke_open_base(const X25519KeyPair& recipient, ByteView info, ByteView sealed);
 
 }  // namespace firn::crypto

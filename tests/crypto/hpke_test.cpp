@@ -174,5 +174,16 @@ TEST_F(HpkePsk, AbortsOnAPskThatIsTooShort) {
   EXPECT_DEATH((void)opens(), "check failed");
 }
 
+TEST_F(HpkePsk, BaseModeOpensForItsRecipientAndUseAlone) {
+  const auto sealed =
+      hpke_seal_base(recipient_.public_key(), array_of<32>("ccdd"), info_, plaintext_).value();
+  const auto opened = hpke_open_base(recipient_, info_, sealed);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(hex_of(opened->bytes()), hex_of(plaintext_));
+  EXPECT_FALSE(hpke_open_base(recipient_, aad_, sealed));
+  EXPECT_FALSE(hpke_open_base(X25519KeyPair::from_private_key(array_of<32>("aabc")), info_, sealed));
+  EXPECT_FALSE(hpke_open_base(recipient_, info_, sealed_));  // sealed with a pre-shared key
+}
+
 }  // namespace
 }  // namespace firn::crypto
