@@ -144,6 +144,13 @@ Result<KeyListing> list_keys(store::ObjectStore& store) {
 Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyListing& listing,
                                           const Unlock& unlock,
                                           const std::function<bool(const format::KeySecrets&)>& accepts) {
+  if (unlock.secrets) {
+    FIRN_LET(format::KeySecrets own, format::parse_key_secrets(format::encode(*unlock.secrets).bytes()));
+    if (!accepts(own)) {
+      return fail(ErrorCode::NotFound, "the keys at hand are not of this repository");
+    }
+    return own;
+  }
   FIRN_CHECK(unlock.password.has_value() != unlock.key_file.has_value());
   std::optional<Error> damage;
   bool refused = false;
@@ -469,6 +476,38 @@ Result<KeyId> add_key(const Services& services, store::ObjectStore& store, const
   FIRN_TRY(put_clear(store, format::object_name(cert_name), std::move(cert_body),
                      admin_signs ? KeyId{} : by.kid(), admin_signs ? *by.admin_pair() : by.sign_pair()));
   return kid;
+}
+
+Result<Certified> certify_writer(const Services& services, store::ObjectStore& store, const Keyring& by,
+                                 const format::Config& config, const WriterToCertify& writer) {
+  const base::WallTime now = services.clock.wall();
+  FIRN_TRY(by.may_act_as(Role::Issuer, now));
+  const KeyId kid = format::key_id(writer.sign_key, writer.seal_key);
+  const KnownKey* known = by.find(kid);
+  if (known != nullptr && known->revoked) {
+    return fail(ErrorCode::Denied, "key " + kid.hex() + " was revoked");
+  }
+  if (known != nullptr && known->cert.roles != Roles{}.with(Role::Writer)) {
+    return fail(ErrorCode::Invalid, "key " + kid.hex() + " has other roles than a writer's");
+  }
+  FIRN_LET(const KeyListing listing, list_keys(store));
+  const auto validity = std::min<std::chrono::nanoseconds>(writer.validity, kIssuedValidityMax);
+  const format::Cert cert{.repository = config.repository,
+                          .roles = Roles{}.with(Role::Writer),
+                          .sign_key = writer.sign_key,
+                          .seal_key = writer.seal_key,
+                          .created = now,
+                          .not_before = now,
+                          .not_after = {now.nanoseconds + validity.count()},
+                          .user = writer.user,
+                          .host = writer.host};
+  FIRN_LET(Bytes body, format::encode(cert));
+  const auto numbers = listing.certs.find(kid);
+  const CertName name{.kid = kid, .n = numbers == listing.certs.end() ? 1 : numbers->second.back() + 1};
+  const bool admin_signs = by.admin_pair() != nullptr;
+  FIRN_TRY(put_clear(store, format::object_name(name), std::move(body), admin_signs ? KeyId{} : by.kid(),
+                     admin_signs ? *by.admin_pair() : by.sign_pair()));
+  return Certified{.n = name.n, .not_after = cert.not_after};
 }
 
 Result<PasswordChange> change_password(const Services& services, store::ObjectStore& store,

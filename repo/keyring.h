@@ -6,6 +6,7 @@
 // Threads: a Keyring may be used from any thread once it is made.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,11 +25,13 @@
 
 namespace firn::repo {
 
-/// What a person or a pod has to open a repository with: exactly one of the two.
+/// What a person or a pod has to open a repository with: exactly one of password, key file and secrets.
 struct Unlock {
   std::optional<crypto::SecretBytes> password;
   std::optional<format::KeyFile> key_file;
   std::optional<format::KeyId> hint;  // try this key's wraps first
+  /// Of a node that was enrolled: no wrap lies in the repository.
+  std::optional<format::KeySecrets> secrets = std::nullopt;
 };
 
 /// The names under keys/, as one LIST gave them.
@@ -129,9 +132,9 @@ class Keyring {
   std::map<format::KeyId, Revocation> revoked_;
 };
 
-/// Opens a wrap in `listing` with `unlock`, the first whose secrets `accepts` takes: an init that lost a
-/// race, or died, may have left a key of no repository that opens with the same password. Errors: WrongKey
-/// (none opens), NotFound (none that opens is taken), and those of the store.
+/// The secrets in `unlock`, or those of the first wrap in `listing` that it opens and `accepts` takes: an
+/// init that lost a race, or died, may have left a key of no repository that opens with the same password.
+/// Errors: WrongKey (none opens), NotFound (none that opens is taken), and those of the store.
 Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyListing& listing,
                                           const Unlock& unlock,
                                           const std::function<bool(const format::KeySecrets&)>& accepts);
@@ -148,6 +151,24 @@ struct NewKeyOptions {
 Result<format::KeyId> add_key(const Services& services, store::ObjectStore& store, const Keyring& by,
                               const format::Config& config, const Unlock& new_unlock,
                               const NewKeyOptions& options);
+
+/// Keys that somebody else holds, and that are to become a writer's.
+struct WriterToCertify {
+  crypto::Ed25519PublicKey sign_key;
+  crypto::X25519PublicKey seal_key;
+  std::string user;  // for people
+  std::string host;
+  std::chrono::nanoseconds validity;  // an issuer's word holds for at most 90 days
+};
+struct Certified {
+  std::uint32_t n = 0;  // of the certificate
+  base::WallTime not_after;
+};
+/// PUTs the next certificate of that key; what is known of it is what `by` has loaded. Errors: Denied (the
+/// key at hand may not, or the other is revoked), Invalid (it has another role than a writer's), and those of
+/// the store.
+Result<Certified> certify_writer(const Services& services, store::ObjectStore& store, const Keyring& by,
+                                 const format::Config& config, const WriterToCertify& writer);
 
 struct PasswordChange {
   /// Wraps that could not be deleted: the old password still opens those.

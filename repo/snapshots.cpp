@@ -46,7 +46,7 @@ bool key_still_counts(const Keyring& keys, const SnapshotInfo& info) {
 
 Result<SnapshotList> list_snapshots(const Repository& repository, ObjectCache& cache,
                                     const MaintenanceView& maintenance,
-                                    std::optional<format::SourceTag> source) {
+                                    std::optional<format::SourceTag> source, std::string_view id_prefix) {
   SnapshotList list;
   const std::string prefix =
       source ? format::snapshots_prefix(*source) : std::string(format::kSnapshotsPrefix);
@@ -55,7 +55,11 @@ Result<SnapshotList> list_snapshots(const Repository& repository, ObjectCache& c
     if (name) {
       list.listed.push_back(*name);
     }
-    if (!name || maintenance.forgotten.contains(format::snapshot_id(*name)) || maintenance.is_void(*name)) {
+    if (!name || maintenance.is_void(*name)) {
+      return {};
+    }
+    const format::SnapshotId id = format::snapshot_id(*name);
+    if (maintenance.forgotten.contains(id) || (!id_prefix.empty() && !id.hex().starts_with(id_prefix))) {
       return {};
     }
     auto info = load_snapshot(repository, cache, object.name, *name);

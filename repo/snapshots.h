@@ -34,10 +34,12 @@ struct SnapshotList {
   std::vector<format::SnapshotName> listed;
 };
 
-/// All snapshots that count; only those of one source where `source` is given (one LIST).
+/// All snapshots that count; only those of one source where `source` is given (one LIST), and only those
+/// whose id begins with `id_prefix` (the others are not loaded).
 Result<SnapshotList> list_snapshots(const Repository& repository, ObjectCache& cache,
                                     const MaintenanceView& maintenance,
-                                    std::optional<format::SourceTag> source = std::nullopt);
+                                    std::optional<format::SourceTag> source = std::nullopt,
+                                    std::string_view id_prefix = {});
 
 /// The snapshot whose id begins with `prefix` (1 to 64 hex digits). Errors: NotFound, Invalid (several begin
 /// so).
