@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "agent/kube/base64.h"
 #include "agent/kube/json.h"
 #include "agent/kube/times.h"
 #include "repo/base/files.h"
@@ -33,29 +34,6 @@ std::string without_blanks(std::string text) {
   return text;
 }
 
-Result<std::string> base64_decoded(std::string_view text, const std::string& what) {
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text) {
-    const auto at =
-        std::string_view("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/").find(c);
-    if (c == '=' || c == '\n' || c == '\r' || c == ' ') {
-      continue;
-    }
-    if (at == std::string_view::npos) {
-      return fail(ErrorCode::Invalid, what + " is not base64");
-    }
-    bits = bits << 6 | static_cast<std::uint32_t>(at);
-    count += 6;
-    if (count >= 8) {
-      count -= 8;
-      out.push_back(static_cast<char>(bits >> count & 0xff));
-    }
-  }
-  return out;
-}
-
 std::string scalar(const YAML::Node& node, const char* name) {
   if (!node || !node.IsMap() || !node[name] || !node[name].IsScalar()) {
     return "";
@@ -67,7 +45,8 @@ std::string scalar(const YAML::Node& node, const char* name) {
 Result<std::string> inline_or_file(const YAML::Node& node, const std::string& name,
                                    const std::string& folder) {
   if (const std::string data = scalar(node, (name + "-data").c_str()); !data.empty()) {
-    return base64_decoded(data, name + "-data");
+    FIRN_LET(const Bytes bytes, base64_bytes(data, name + "-data"));
+    return std::string(as_text(bytes));
   }
   const std::string path = scalar(node, name.c_str());
   if (path.empty()) {

@@ -237,4 +237,26 @@ Json event_json(const Meta& object, const EventText& event, base::WallTime now, 
           {"count", 1}};
 }
 
+std::string volume_identity(const Pod& of, const std::optional<Claim>& claim, const std::string& volume) {
+  if (claim) {
+    return claim->meta.uid;
+  }
+  const Meta& pod = of.meta;
+  std::string kind = pod.owner_kind.empty() ? "Pod" : pod.owner_kind;
+  std::string name = pod.owner_kind.empty() ? pod.name : pod.owner_name;
+  // A Deployment makes a new ReplicaSet for every change of its pods; its own name is what stays.
+  const auto hash = pod.labels.find("pod-template-hash");
+  if (kind == "ReplicaSet" && hash != pod.labels.end() && name.ends_with("-" + hash->second)) {
+    kind = "Deployment";
+    name.resize(name.size() - hash->second.size() - 1);
+  }
+  // The pods of a StatefulSet and static pods are told apart by their stable names.
+  if (kind == "StatefulSet" || kind == "Node") {
+    name = pod.name;
+  } else if (kind == "DaemonSet") {
+    name += "@" + of.node;
+  }
+  return pod.ns + "/" + kind + "/" + name + "/" + volume;
+}
+
 }  // namespace firn::kube

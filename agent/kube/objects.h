@@ -68,6 +68,10 @@ struct Claim {
 };
 Claim claim_of(const Json& object);
 
+/// What the history of a volume is kept under: the claim's uid, else namespace, owner and volume; never the
+/// pod's name where something else makes the pod.
+std::string volume_identity(const Pod& pod, const std::optional<Claim>& claim, const std::string& volume);
+
 struct Volume {
   Meta meta;
   bool block = false;

@@ -43,6 +43,10 @@ const char* Request::kind_name() const {
   return kind == RequestKind::Backup ? "PodVolumeBackup" : "PodVolumeRestore";
 }
 
+Json to_json(const Grant& grant) {
+  return {{"snapshotID", grant.snapshot}, {"recipient", grant.recipient}, {"sealed", grant.sealed}};
+}
+
 Request request_of(RequestKind kind, const Json& object) {
   const Json& spec = member(object, "spec");
   const Json& status = member(object, "status");
@@ -62,6 +66,11 @@ Request request_of(RequestKind kind, const Json& object) {
     out.ttl = std::chrono::seconds(*ttl);
   }
   out.cancel = bool_of(member(spec, "cancel"));
+  if (const Json& grant = member(spec, "grant"); grant.is_object()) {
+    out.grant = Grant{.snapshot = text_of(member(grant, "snapshotID")),
+                      .recipient = text_of(member(grant, "recipient")),
+                      .sealed = text_of(member(grant, "sealed"))};
+  }
   out.tags = texts_of(member(spec, "tags"));
   out.fail_on_file_error = text_of(member(spec, "onFileError")) == "Fail";
   out.file_errors_max = number_of(member(spec, "fileErrorsMax"));
@@ -77,6 +86,7 @@ Request request_of(RequestKind kind, const Json& object) {
   out.session = text_of(member(status, "session"));
   out.snapshot_made = text_of(member(status, "snapshotID"));
   out.started_text = text_of(member(status, "startTime"));
+  out.grant_key = text_of(member(status, "grantKeyID"));
   out.heartbeat = parse_time_text(text_of(member(status, "heartbeatTime")));
   out.completed = parse_time_text(text_of(member(status, "completionTime")));
   return out;
@@ -107,6 +117,9 @@ Json status_patch(const StatusChange& change, const std::string& version) {
   put("parentSnapshotID", change.parent);
   put("sequence", change.sequence);
   put("shared", change.shared);
+  if (change.grant_key) {
+    status["grantKeyID"] = change.grant_key->empty() ? Json(nullptr) : Json(*change.grant_key);
+  }
   put_time("acceptedTime", change.accepted);
   put_time("startTime", change.started);
   put_time("heartbeatTime", change.heartbeat);

@@ -17,6 +17,14 @@ inline constexpr const char* kApiVersion = "backup.firn.io/v1alpha1";
 enum class RequestKind : std::uint8_t { Backup, Restore };
 enum class RestoreMode : std::uint8_t { New, Overwrite, Delta };
 
+/// The right to read one snapshot, as it stands in a request.
+struct Grant {
+  std::string snapshot;   // the whole id
+  std::string recipient;  // kid
+  std::string sealed;     // base64
+};
+Json to_json(const Grant& grant);
+
 struct Request {
   RequestKind kind = RequestKind::Backup;
   Meta meta;
@@ -30,6 +38,7 @@ struct Request {
   std::chrono::seconds deadline{86400};  // from its creation
   std::optional<std::chrono::seconds> ttl;
   bool cancel = false;
+  std::optional<Grant> grant;
   // Of a backup.
   std::vector<std::string> tags;
   bool fail_on_file_error = false;
@@ -46,6 +55,7 @@ struct Request {
   std::string session;
   std::string snapshot_made;
   std::string started_text;
+  std::string grant_key;  // the kid that waits for a grant
   std::optional<base::WallTime> heartbeat;
   std::optional<base::WallTime> completed;
 
@@ -71,6 +81,7 @@ struct StatusChange {
   std::optional<std::string> parent;
   std::optional<std::int64_t> sequence;
   std::optional<bool> shared;
+  std::optional<std::string> grant_key;  // empty: it waits no more
   std::optional<base::WallTime> accepted, started, heartbeat, completed;
   struct Progress {
     std::string phase;

@@ -255,25 +255,7 @@ Outcome<> still_there(const HostPlaces& places, const VolumeObjects& objects, co
 }
 
 std::string volume_identity(const VolumeObjects& objects) {
-  if (objects.claim) {
-    return objects.claim->meta.uid;
-  }
-  const kube::Meta& pod = objects.pod.meta;
-  std::string kind = pod.owner_kind.empty() ? "Pod" : pod.owner_kind;
-  std::string name = pod.owner_kind.empty() ? pod.name : pod.owner_name;
-  // A Deployment makes a new ReplicaSet for every change of its pods; its own name is what stays.
-  const auto hash = pod.labels.find("pod-template-hash");
-  if (kind == "ReplicaSet" && hash != pod.labels.end() && name.ends_with("-" + hash->second)) {
-    kind = "Deployment";
-    name.resize(name.size() - hash->second.size() - 1);
-  }
-  // The pods of a StatefulSet and static pods are told apart by their stable names.
-  if (kind == "StatefulSet" || kind == "Node") {
-    name = pod.name;
-  } else if (kind == "DaemonSet") {
-    name += "@" + objects.pod.node;
-  }
-  return pod.ns + "/" + kind + "/" + name + "/" + objects.volume_name;
+  return kube::volume_identity(objects.pod, objects.claim, objects.volume_name);
 }
 
 }  // namespace firn::service

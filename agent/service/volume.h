@@ -54,8 +54,7 @@ Outcome<HostVolume> open_volume(const HostPlaces& places, const VolumeObjects& o
 /// Is the volume still what was opened? Refuses with VolumeUnmounted.
 Outcome<> still_there(const HostPlaces& places, const VolumeObjects& objects, const HostVolume& opened);
 
-/// What the history of a volume is kept under: the claim's uid, else namespace, owner and volume; never the
-/// pod's name where something else makes the pod.
+/// What the history of the volume is kept under (kube/objects.h).
 std::string volume_identity(const VolumeObjects& objects);
 
 }  // namespace firn::service
