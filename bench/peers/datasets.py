@@ -73,3 +73,34 @@ def make_source(root, scale):
         text = own + common.draws(lines - len(own))
         choice.shuffle(text)
         (choice.choice(folders) / f"{words.draw()}_{number}.{choice.choice('chh')}").write_bytes(b"".join(text))
+
+
+def change(root, number):
+    """Changes one per cent of the data in place, version `number`; returns what undo() needs."""
+    choice = random.Random(1000 + number)
+    files = sorted(path for path in pathlib.Path(root).rglob("*") if path.is_file())
+    done = []
+    if len(files) >= 100:
+        for path in choice.sample(files, len(files) // 100):
+            content = path.read_bytes()
+            done.append((path, 0, content, len(content)))
+            path.write_bytes(content + b"/* version %d */\n" % number)
+        return done
+    for path in files:
+        size = path.stat().st_size
+        length = size // 100
+        offset = choice.randrange(size - length)
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            done.append((path, offset, file.read(length), size))
+            file.seek(offset)
+            file.write(choice.randbytes(length))
+    return done
+
+
+def undo(done):
+    for path, offset, before, size in reversed(done):
+        with open(path, "r+b") as file:
+            file.seek(offset)
+            file.write(before)
+            file.truncate(size)
