@@ -64,13 +64,16 @@ Result<std::optional<Block>> FileReader::next(base::ByteBudget::Lease lease) {
   if (finished_) {
     return std::nullopt;
   }
-  Block block{.bytes = std::move(carry_), .lease = std::move(lease), .ends = {}};
-  const std::size_t carried = block.bytes.size();
-  const std::uint64_t block_start = position_ - carried;  // of block.bytes, in the content
-  block.bytes.resize(carried + block_bytes_);
-  FIRN_LET(const std::size_t filled, fill(MutableBytes(block.bytes).subspan(carried)));
-  block.bytes.resize(carried + filled);
-  const ByteView fresh = ByteView(block.bytes).subspan(carried);
+  const std::size_t carried = carry_.size();
+  Block block{.buffer = base::RawBuffer(carried + block_bytes_),
+              .size_bytes = 0,
+              .lease = std::move(lease),
+              .ends = {}};
+  const MutableBytes all = block.buffer.bytes();
+  std::copy(carry_.begin(), carry_.end(), all.begin());
+  const std::uint64_t block_start = position_ - carried;  // of the buffer, in the content
+  FIRN_LET(const std::size_t filled, fill(all.subspan(carried)));
+  const ByteView fresh = all.subspan(carried, filled);
 
   candidates_.clear();
   chunker::find_candidates(table_, rules_, warmup_, fresh, position_, candidates_);
@@ -84,13 +87,13 @@ Result<std::optional<Block>> FileReader::next(base::ByteBudget::Lease lease) {
   for (const std::uint64_t cut : cuts_) {
     block.ends.push_back(cut - block_start);
   }
-  const std::size_t whole = block.ends.empty() ? 0 : block.ends.back();
-  carry_.assign(block.bytes.begin() + static_cast<std::ptrdiff_t>(whole), block.bytes.end());
+  block.size_bytes = block.ends.empty() ? 0 : block.ends.back();
+  const ByteView rest = all.subspan(block.size_bytes, carried + filled - block.size_bytes);
+  carry_.assign(rest.begin(), rest.end());
   append(warmup_, fresh.last(std::min(fresh.size(), chunker::kWarmupBytes)));
   if (warmup_.size() > chunker::kWarmupBytes) {
     warmup_.erase(warmup_.begin(), warmup_.end() - static_cast<std::ptrdiff_t>(chunker::kWarmupBytes));
   }
-  block.bytes.resize(whole);
   return block;
 }
 

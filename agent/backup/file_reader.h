@@ -14,17 +14,21 @@
 #include "chunker/cut_selector.h"
 #include "chunker/gear.h"
 #include "repo/base/budget.h"
+#include "repo/base/raw_buffer.h"
 #include "repo/format/blobs.h"
 
 namespace firn::backup {
 
 /// Content bytes that belong together with the chunks that end in them.
 struct Block {
-  Bytes bytes;
+  base::RawBuffer buffer;
+  std::size_t size_bytes = 0;  // of what belongs to it, at the buffer's beginning
   base::ByteBudget::Lease lease;
   /// Chunk borders inside bytes: chunk i is [ends[i-1], ends[i]); what is behind the last one is in the next
   /// block.
   std::vector<std::size_t> ends;
+
+  ByteView bytes() const { return buffer.bytes().first(size_bytes); }
 };
 
 class FileReader {

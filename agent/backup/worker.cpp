@@ -60,7 +60,7 @@ void store_run(Worker& worker, const ChunkRun& run, base::Guarded<ChunksInFlight
       break;
     }
     const std::size_t begin = i == 0 ? 0 : run.block->ends[i - 1];
-    const ByteView plain = ByteView(run.block->bytes).subspan(begin, run.block->ends[i] - begin);
+    const ByteView plain = run.block->bytes().subspan(begin, run.block->ends[i] - begin);
     auto stored = worker.chunks().store(ChunkType::Data, plain);
     auto state = flight.lock();
     if (!stored) {

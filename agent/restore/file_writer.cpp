@@ -150,8 +150,8 @@ Result<> FileWriter::write_inline(const Remembered& remembered, TargetFile& file
 }
 
 Result<> FileWriter::run_fetch(const FetchJob& job) {
-  range_.resize(job.end - job.begin);
-  const auto read = context_.restore.reader.read_pack(job.pack, job.begin, range_);
+  const MutableBytes range = range_.room(job.end - job.begin);
+  const auto read = context_.restore.reader.read_pack(job.pack, job.begin, range);
   std::optional<Error> problem;
   const WantedPiece* opened = nullptr;  // the piece whose chunk is in plain_
   for (const WantedPiece& piece : job.pieces) {
@@ -161,7 +161,7 @@ Result<> FileWriter::run_fetch(const FetchJob& job) {
       auto open = read;
       if (open) {
         const ByteView stored =
-            ByteView(range_).subspan(piece.location.offset - job.begin, piece.location.shape.stored);
+            ByteView(range).subspan(piece.location.offset - job.begin, piece.location.shape.stored);
         open = context_.restore.reader.open(piece.location, piece.slice.chunk, stored, plain_, decompressor_);
       }
       if (!open) {

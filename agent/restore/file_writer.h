@@ -13,6 +13,7 @@
 #include "agent/restore/content.h"
 #include "agent/restore/jobs.h"
 #include "agent/restore/target_dirs.h"
+#include "repo/base/raw_buffer.h"
 #include "repo/kv/local_kv.h"
 
 namespace firn::restore {
@@ -75,7 +76,7 @@ class FileWriter {
   WriterContext& context_;
   TargetDirs dirs_;
   format::Decompressor decompressor_;
-  Bytes range_;
+  base::RawBuffer range_;
   Bytes plain_;
 };
 

@@ -17,6 +17,8 @@ constexpr std::uint32_t kBodyHashBytes = 32;
 constexpr std::uint32_t kSealOverheadBytes = 32 + 32 + 16;  // salt, commitment, tag
 constexpr std::uint32_t kTrailerHeadBytes = 16 + 4;
 constexpr std::array<std::byte, 12> kZeroNonce{};
+// What crypto::LeafHasher takes at a time without copying it.
+constexpr std::size_t kHashStepBytes = 256 << 10;
 
 constexpr std::uint64_t trailer_plain_bytes(std::uint64_t entries) {
   const std::uint64_t exact = kTrailerHeadBytes + entries * kPackEntryBytes;
@@ -207,28 +209,35 @@ bool PackBuilder::fits(std::uint32_t stored_bytes) const {
 
 void PackBuilder::append(const ChunkId& id, const ChunkShape& shape, ByteView stored) {
   FIRN_CHECK(stored.size() == shape.stored);
-  const MutableBytes room = append_in_place(id, shape);
-  std::copy(stored.begin(), stored.end(), room.begin());
+  begin_chunk(id, shape);
+  firn::append(bytes_, stored);
 }
 
 MutableBytes PackBuilder::append_in_place(const ChunkId& id, const ChunkShape& shape) {
+  const std::size_t offset = bytes_.size();
+  begin_chunk(id, shape);
+  bytes_.resize(offset + shape.stored);
+  return MutableBytes(bytes_).subspan(offset);
+}
+
+/// Notes a chunk whose bytes come next, in memory that is there.
+void PackBuilder::begin_chunk(const ChunkId& id, const ChunkShape& shape) {
   FIRN_CHECK(shape_is_valid(shape) && fits(shape.stored) && is_meta(shape.type) == (kind_ == PackKind::Meta));
   FIRN_CHECK(trailer_.entries.empty() || shape.type == ChunkType::RefsPage ||
              trailer_.entries.back().shape.type != ChunkType::RefsPage);
-  hash_what_is_complete();
+  // Whole steps lie where they are hashed; a rest would be copied into the hasher, and all after it.
+  hash_until(hashed_bytes_ + (bytes_.size() - hashed_bytes_) / kHashStepBytes * kHashStepBytes);
   const std::size_t offset = bytes_.size();
   if (empty()) {
     // All of it at once, so that a growing pack is never copied; what is not written yet takes no memory.
     bytes_.reserve(std::max<std::size_t>(pack_size_, offset + shape.stored));
   }
-  bytes_.resize(offset + shape.stored);
   trailer_.entries.push_back({id, static_cast<std::uint32_t>(offset), shape});
-  return MutableBytes(bytes_).subspan(offset);
 }
 
-void PackBuilder::hash_what_is_complete() {
-  hasher_.update(ByteView(bytes_).subspan(hashed_bytes_));
-  hashed_bytes_ = bytes_.size();
+void PackBuilder::hash_until(std::size_t end) {
+  hasher_.update(ByteView(bytes_).subspan(hashed_bytes_, end - hashed_bytes_));
+  hashed_bytes_ = end;
 }
 
 FinishedPack PackBuilder::finish(Padding padding, const MetaKey& meta, const PackRandom& random) && {
@@ -247,7 +256,7 @@ FinishedPack PackBuilder::finish(Padding padding, const MetaKey& meta, const Pac
     crypto::aes256gcm_seal(random.padding_key, kZeroNonce, {}, zeros, stream);
     firn::append(bytes_, ByteView(stream).first(padding_bytes));
   }
-  hash_what_is_complete();
+  hash_until(bytes_.size());
   const crypto::Digest body_hash = tree_hash("firn/v1/pack-body", bytes_.size(), hasher_.digests());
 
   const auto plain = encode_pack_trailer(trailer_);
@@ -262,7 +271,7 @@ FinishedPack PackBuilder::finish(Padding padding, const MetaKey& meta, const Pac
   writer.bytes(sealed);
   writer.u32(static_cast<std::uint32_t>(kBodyHashBytes + kSealOverheadBytes + plain->size()));
   writer.text(kEndMagic);
-  hash_what_is_complete();
+  hash_until(bytes_.size());
   FIRN_CHECK(bytes_.size() == padded);
   return {{kind_, pack_id(hasher_)}, std::move(bytes_), std::move(trailer_)};
 }

@@ -104,7 +104,8 @@ class PackBuilder {
   FinishedPack finish(Padding padding, const MetaKey& meta, const PackRandom& random) &&;
 
  private:
-  void hash_what_is_complete();
+  void begin_chunk(const ChunkId& id, const ChunkShape& shape);
+  void hash_until(std::size_t end);
 
   PackKind kind_;
   RepositoryId repository_;
