@@ -207,7 +207,7 @@ def overlay(cluster, repository):
     else:
         places.append({"op": "replace", "path": "/spec/template/spec/volumes/4/hostPath/path",
                        "value": str(repository.path)})
-        patches.append({"target": {"kind": "PodTemplate"}, "patch": json.dumps([
+        patches.append({"target": {"kind": "PodTemplate", "name": "firn-job"}, "patch": json.dumps([
             {"op": "replace", "path": "/template/spec/volumes/1/hostPath/path", "value": str(repository.path)}])})
     folder.joinpath("kustomization.yaml").write_text(json.dumps({
         "apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization",
