@@ -133,11 +133,11 @@ class CompareSink final : public BodySink {
 class NoSink final : public BodySink {
  public:
   Result<> take(const HttpResponse& head, ByteView) override {
-    if (head.status != 206) {
+    if (head.status != 206 && !head.header("etag").empty()) {
       whole_size = parse_number(head.header("content-length"));
-      return fail(ErrorCode::Unavailable, "the server does not answer with ranges");
     }
-    return {};
+    return head.status == 206 ? Result<>()
+                              : fail(ErrorCode::Unavailable, "the server does not answer with ranges");
   }
   std::optional<std::uint64_t> whole_size;
 };
@@ -149,6 +149,11 @@ Error in_context(std::string_view verb, std::string_view object, Error error) {
 Outcome write_outcome(std::string_view verb, const ObjectName& name, Refusal refusal) {
   Error error = in_context(verb, name, std::move(refusal.error));
   return refusal.maybe_done ? Outcome(Unknown{std::move(error)}) : Outcome(NotDone{std::move(error)});
+}
+
+/// A success that S3 does not tell so: somebody in between said it, and the server may have seen nothing.
+Outcome not_its_word(std::string_view verb, const ObjectName& name) {
+  return Unknown{in_context(verb, name.str(), {ErrorCode::Unavailable, "the answer is not an S3 server's"})};
 }
 
 }  // namespace
@@ -316,6 +321,9 @@ Outcome S3Store::put(const ObjectName& name, ByteView bytes, PutOptions options)
             .headers = put_headers(name, bytes, options),
             .body = bytes,
             .payload_hash = settings_.place.tls ? std::string(kUnsignedPayload) : payload_hash(bytes)});
+  if (answer && (!answer->body.empty() || answer->header("etag").empty())) {
+    return not_its_word("put", name);
+  }
   if (answer) {
     return Done{};
   }
@@ -401,7 +409,8 @@ Result<std::uint64_t> S3Store::head(const ObjectName& name) {
   if (const auto range = content_range(*answer); answer->status == 206 && range && range->satisfied) {
     return range->total;
   }
-  if (answer->status == 200 && parse_number(answer->header("content-length")) == 0U) {
+  if (answer->status == 200 && !answer->header("etag").empty() &&
+      parse_number(answer->header("content-length")) == 0U) {
     return 0;
   }
   return fail(ErrorCode::Unavailable, "head " + name.str() + ": the answer does not tell the object's size");
@@ -458,6 +467,9 @@ Result<ListPage> S3Store::list(std::string_view prefix, std::string_view after, 
 
 Outcome S3Store::remove(const ObjectName& name) {
   Answer answer = send({.method = "DELETE", .key = key_of(name)});
+  if (answer && !answer->body.empty()) {
+    return not_its_word("remove", name);
+  }
   if (answer || answer.error().kind == Refusal::Kind::NoSuchKey) {
     return Done{};
   }

@@ -2,9 +2,10 @@
 //
 // Promise: as ObjectStore. One PUT an object, never multipart, with If-None-Match: * unless it replaces.
 // Outcomes: a request that was refused, or that no byte was sent of, is NotDone; a lost answer or a 5xx that
-// is not the server's own word is Unknown. A 404 counts as "not there" only with S3's own NoSuchKey: what a
-// proxy says is Unavailable. Over https the payload is not signed, TLS and a CRC-32C protect it; over http it
-// is signed. Expired credentials are fetched anew and a bucket's region is followed, once each for a request.
+// is not the server's own word is Unknown, and so is a 200 to a PUT that has no ETag. A 404 counts as "not
+// there" only with S3's own NoSuchKey: what a proxy says is Unavailable. Over https the payload is not
+// signed, TLS and a CRC-32C protect it; over http it is signed. Expired credentials are fetched anew and a
+// bucket's region is followed, once each for a request.
 //
 // Not here: trying again (retry_store.h), where credentials come from (credentials.h), bytes on the wire
 // (http.h, the door to the real network: not for a seeded executor).

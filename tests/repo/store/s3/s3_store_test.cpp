@@ -27,6 +27,8 @@ Reply refuse(int status, std::string_view code, std::string_view more = "", std:
   return reply(status, error_xml(code, more), headers);
 }
 
+Reply stored() { return reply(200, "", "ETag: \"0123\"\r\n"); }
+
 /// Gives "first", and "second" after that was refused.
 class TwoCredentials final : public CredentialSource {
  public:
@@ -72,7 +74,7 @@ class S3StoreTest : public testing::Test {
 };
 
 TEST_F(S3StoreTest, SignsWhatItPutsAndReplacesNothing) {
-  LoopbackServer server([](const ServedRequest&) { return reply(200); });
+  LoopbackServer server([](const ServedRequest&) { return stored(); });
   const auto store = store_of(server);
   ASSERT_TRUE(store->put(name_, as_bytes("12345")).done());
   ASSERT_TRUE(store->put(name_of("sessions/a.hb"), as_bytes("12345"), {.replace = true}).done());
@@ -87,7 +89,7 @@ TEST_F(S3StoreTest, SignsWhatItPutsAndReplacesNothing) {
 }
 
 TEST_F(S3StoreTest, AsksTheBucketForWhatItsOptionsSay) {
-  LoopbackServer server([](const ServedRequest&) { return reply(200); });
+  LoopbackServer server([](const ServedRequest&) { return stored(); });
   const auto store = store_of(server, {{"s3.storage-class", "STANDARD_IA"},
                                        {"s3.sse", "aws:kms"},
                                        {"s3.sse-kms-key-id", "key"},
@@ -137,8 +139,11 @@ TEST_F(S3StoreTest, TellsWritesThatAreDoneNotDoneAndUnknownApart) {
     ErrorCode code;
   };
   const Case cases[] = {
-      {"done", reply(200), Is::Done, Is::Done, {}},
-      {"done without content", reply(204), Is::Done, Is::Done, {}},
+      {"done", stored(), Is::Done, Is::Done, {}},
+      {"a page of a portal", reply(200, "<html>Log in</html>"), Is::Unknown, Is::Unknown,
+       ErrorCode::Unavailable},
+      {"done without content", reply(204, "", "ETag: \"x\"\r\n"), Is::Done, Is::Done, {}},
+      {"done by whom?", reply(200), Is::Unknown, Is::Done, ErrorCode::Unavailable},
       {"nothing to remove", refuse(404, "NoSuchKey"), Is::NotDone, Is::Done, ErrorCode::NotFound},
       {"no bucket", refuse(404, "NoSuchBucket"), Is::NotDone, Is::NotDone, ErrorCode::Denied},
       {"denied", refuse(403, "AccessDenied"), Is::NotDone, Is::NotDone, ErrorCode::Denied},
@@ -185,13 +190,13 @@ TEST_F(S3StoreTest, TellsWritesThatAreDoneNotDoneAndUnknownApart) {
 
 TEST_F(S3StoreTest, DoesNotKnowWhenLibcurlSentItAgainByItself) {
   // A kept connection dies under the second request; the third, which libcurl sends unasked, is refused.
-  for (const Reply& last : {refuse(403, "AccessDenied"), refuse(503, "SlowDown"),
-                            refuse(412, "PreconditionFailed"), reply(200)}) {
+  for (const Reply& last :
+       {refuse(403, "AccessDenied"), refuse(503, "SlowDown"), refuse(412, "PreconditionFailed"), stored()}) {
     for (const bool removes : {false, true}) {
       std::atomic<int> count{0};
       LoopbackServer server([&](const ServedRequest& request) {
         const int number = ++count;
-        return number == 1           ? reply(200)
+        return number == 1           ? stored()
                : number == 2         ? Reply{.bytes = "", .close = true}
                : request.has("GET ") ? reply(200, "another")
                                      : last;
@@ -209,7 +214,7 @@ TEST_F(S3StoreTest, DoesNotKnowWhenLibcurlSentItAgainByItself) {
 TEST_F(S3StoreTest, KnowsThatAServerWhichIsNotThereHasDoneNothing) {
   std::string url;
   {
-    LoopbackServer gone([](const ServedRequest&) { return reply(200); });
+    LoopbackServer gone([](const ServedRequest&) { return stored(); });
     url = gone.url();
   }
   const Outcome outcome = store_at(url + "/bucket")->put(name_, as_bytes("x"));
@@ -229,7 +234,7 @@ TEST_F(S3StoreTest, ComparesWithAnObjectThatIsThere) {
       {"other", reply(200, "12346"), Is::NotDone, ErrorCode::Exists},
       {"shorter", reply(200, "1234"), Is::NotDone, ErrorCode::Exists},
       {"longer", reply(200, "123456"), Is::NotDone, ErrorCode::Exists},
-      {"empty", reply(200), Is::NotDone, ErrorCode::Exists},
+      {"empty", stored(), Is::NotDone, ErrorCode::Exists},
       {"gone", refuse(404, "NoSuchKey"), Is::NotDone, ErrorCode::Unavailable},
       {"not readable", refuse(403, "AccessDenied"), Is::NotDone, ErrorCode::Denied},
       {"not answered", {.bytes = "", .close = true}, Is::NotDone, ErrorCode::Unavailable},
@@ -314,7 +319,7 @@ TEST_F(S3StoreTest, TakesTheVeryRangeThatItAskedFor) {
        {.bytes = "HTTP/1.1 206 X\r\nContent-Length: 3\r\nContent-Range: bytes 2-4/9\r\n\r\nc", .close = true},
        ErrorCode::Unavailable},
       {"the whole object", reply(200, "abcdefghi"), ErrorCode::Unavailable},
-      {"nothing at all", reply(200), ErrorCode::Unavailable},
+      {"nothing at all", stored(), ErrorCode::Unavailable},
   };
   for (const Case& c : cases) {
     SCOPED_TRACE(c.what);
@@ -336,8 +341,8 @@ TEST_F(S3StoreTest, ReadsSizesFromTheFirstByte) {
   const std::pair<Reply, std::uint64_t> cases[] = {
       {reply(206, "a", "Content-Range: bytes 0-0/77\r\n"), 77},
       {refuse(416, "InvalidRange"), 0},
-      {reply(200), 0},
-      {reply(200, "abc"), 3},
+      {stored(), 0},
+      {reply(200, "abc", "ETag: \"x\"\r\n"), 3},
   };
   for (const auto& c : cases) {
     LoopbackServer server([&](const ServedRequest&) { return c.first; });
@@ -399,7 +404,7 @@ TEST_F(S3StoreTest, TakesNoListingForAnswerButTheOneThatItAskedFor) {
     ErrorCode code;
   };
   const Case cases[] = {
-      {"empty", reply(200), ErrorCode::Unavailable},
+      {"empty", stored(), ErrorCode::Unavailable},
       {"a page of a portal", reply(200, "<html>Log in</html>"), ErrorCode::Unavailable},
       {"another prefix", reply(200, listing({"p/q/meta/a"}, false)), ErrorCode::Unavailable},
       {"what came before", reply(200, listing({"p/q/data/a"}, false)), ErrorCode::Unavailable},
@@ -428,7 +433,7 @@ TEST_F(S3StoreTest, FollowsABucketToItsRegion) {
   for (const bool by_header : {false, true}) {
     LoopbackServer server([&](const ServedRequest& request) {
       if (request.has("/eu-west-1/s3/")) {
-        return reply(200);
+        return stored();
       }
       return by_header ? refuse(301, "PermanentRedirect", "", "x-amz-bucket-region: eu-west-1\r\n")
                        : refuse(400, "AuthorizationHeaderMalformed", "<Region>eu-west-1</Region>");
@@ -455,7 +460,7 @@ TEST_F(S3StoreTest, FetchesNewCredentialsOnceWhenTheOldOnesAreRefused) {
   for (const char* code : {"ExpiredToken", "InvalidAccessKeyId", "InvalidToken"}) {
     SCOPED_TRACE(code);
     LoopbackServer server([&](const ServedRequest& request) {
-      return request.has("Credential=second/") ? reply(200) : refuse(403, code);
+      return request.has("Credential=second/") ? stored() : refuse(403, code);
     });
     EXPECT_TRUE(store_of(server, {}, true)->put(name_, as_bytes("x")).done());
     EXPECT_EQ(server.requests().size(), 2U);
