@@ -62,6 +62,14 @@ void tell_finding(Output& out, const repo::Finding& finding) {
   }
 }
 
+/// Tests the store, not what lies in it: the one check that writes.
+Result<int> run_posture(Context& context, const repo::Repository& repository) {
+  FIRN_LET(const std::uint64_t unfit,
+           count_broken_promises(context, repository.services(), repository.store()));
+  FIRN_LET(const int code, tell_posture(context, repository.services(), repository.store()));
+  return unfit == 0 ? code : kExitFailed;
+}
+
 Result<int> run_check(Context& context, const CheckCommand& command) {
   Output& out = context.out;
   repo::CheckOptions options;
@@ -75,10 +83,8 @@ Result<int> run_check(Context& context, const CheckCommand& command) {
   }
   FIRN_LET(const auto open, OpenRepository::open(context));
   if (command.posture) {
-    return tell_posture(context, open->repository().services(), open->repository().store());
+    return run_posture(context, open->repository());
   }
-  FIRN_LET(const std::uint64_t unfit,
-           count_broken_promises(context, open->repository().services(), open->repository().store()));
   FIRN_LET(index::ChunkIndex * chunks, open->index());
   FIRN_LET(repo::ObjectCache * cache, open->cache());
   FIRN_LET(kv::LocalKv * state, open->state());
@@ -100,7 +106,6 @@ Result<int> run_check(Context& context, const CheckCommand& command) {
   if (!report) {
     return Failure(std::move(report).error());
   }
-  report->errors += unfit;
   if (out.json()) {
     Json json = Json::object();
     json["message_type"] = "summary";
@@ -172,14 +177,15 @@ void add_check(CommandSet& set) {
           "is "
           "there with its size, every page of every snapshot opens and names only what exists. With "
           "--read-data every stored byte, too; with a key that reads contents every chunk is opened. What is "
-          "damaged is named with the snapshots and files that it touches. Before that the store itself is "
-          "tested "
-          "with a few small objects under probe/, where the credentials allow it.",
+          "damaged is named with the snapshots and files that it touches. All of this writes nothing. "
+          "--posture "
+          "looks at the store instead: whether it keeps what firn relies on, and what a thief of its "
+          "credentials "
+          "could do, tested with a few small objects under probe/.",
       .examples = {{"firn check", ""},
                    {"firn check --read-data-subset 3/7", "A seventh of all packs: every day another one."},
                    {"firn check --read-data --json", ""},
-                   {"firn check --posture",
-                    "Tries a write, an overwrite and a delete, of objects of its own."}},
+                   {"firn check --posture", "Tests the store with small objects of its own."}},
       .flags = {},
       .arguments = {},
       .run = [options](Context& context) { return run_check(context, *options); }};
@@ -195,7 +201,7 @@ void add_check(CommandSet& set) {
                 .target = &options->subset});
   command.flag({.names = "--posture",
                 .value = "",
-                .help = "Only say what a thief of these store credentials could destroy",
+                .help = "Only test the store, and say what a thief of these credentials could destroy",
                 .choices = {},
                 .target = &options->posture});
   command.flag({.names = "--with-cache",

@@ -183,6 +183,10 @@ Result<> LocalStore::init(const std::string& path) {
 Result<std::unique_ptr<LocalStore>> LocalStore::open(const std::string& path, base::Rng& rng,
                                                      const base::Clock& clock) {
   auto root = base::open_at(AT_FDCWD, path, O_RDONLY | O_DIRECTORY);
+  if (!root && root.error().code == ErrorCode::NotFound) {
+    return fail(ErrorCode::NotFound,
+                "there is no directory " + path + ": make a repository there with 'firn init'");
+  }
   if (!root) {
     return Failure(std::move(root).error().in("open repository"));
   }
