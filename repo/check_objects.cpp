@@ -8,6 +8,7 @@
 #include "repo/format/index_object.h"
 #include "repo/format/limits.h"
 #include "repo/format/maintenance.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
@@ -150,7 +151,7 @@ Result<ObjectsChecked> check_objects(const Repository& repository, const base::S
       findings.tell(Finding::Kind::Leftover, object.name.str() + ": is nothing that firn knows");
       return {};
     }
-    auto good = check_one(repository, object.name, *name);
+    auto good = read_again_if_damaged([&] { return check_one(repository, object.name, *name); });
     if (good || good.error().code == ErrorCode::NotFound) {
       return {};  // not found: removed since the LIST
     }

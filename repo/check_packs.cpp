@@ -15,6 +15,7 @@
 #include "repo/format/chunk.h"
 #include "repo/format/limits.h"
 #include "repo/format/pack.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
@@ -399,22 +400,24 @@ class PackTask {
       bytes_ = Bytes();
     }
     bytes_.resize(row.size_bytes);
-    auto read = shared_.repository.store().get_range(format::object_name(row.name), 0, bytes_);
-    if (!read && read.error().code == ErrorCode::NotFound) {
+    bool has_come = false;
+    auto trailer = read_again_if_damaged([&]() -> Result<format::PackTrailer> {
+      auto read = shared_.repository.store().get_range(format::object_name(row.name), 0, bytes_);
+      has_come = read.has_value();
+      FIRN_TRY(std::move(read));
+      return format::open_pack(shared_.repository.keys().meta(), row.name, shared_.repository.id(), bytes_);
+    });
+    if (!trailer && trailer.error().code == ErrorCode::NotFound) {
       return gone(job);
     }
-    if (!read && read.error().code != ErrorCode::Corrupt) {
-      return read;
+    if (!trailer && !has_come && trailer.error().code != ErrorCode::Corrupt) {
+      return Failure(std::move(trailer).error());
     }
     shared_.packs += 1;
     shared_.progress.bytes_read += row.size_bytes;
-    if (!read) {
-      return damaged(job, std::move(read).error(), {});
-    }
-    auto trailer =
-        format::open_pack(shared_.repository.keys().meta(), row.name, shared_.repository.id(), bytes_);
     if (!trailer) {
-      return damaged(job, std::move(trailer).error(), salvaged_entries());
+      return damaged(job, std::move(trailer).error(),
+                     has_come ? salvaged_entries() : std::vector<PackEntry>());
     }
     FIRN_TRY(hold_against_index(job, trailer->entries));
     const Tally tally = open_all(job, trailer->entries);

@@ -6,6 +6,8 @@
 #include <string>
 #include <utility>
 
+#include "repo/reread.h"
+
 namespace firn::repo {
 namespace {
 
@@ -79,6 +81,9 @@ struct ChunkReader::Windows {
       }
     }
     return nullptr;
+  }
+  void drop(const PackName& pack) {
+    recent.lock()->remove_if([&](const auto& window) { return window->pack == pack; });
   }
   void add(std::shared_ptr<const Window> window) {
     auto list = recent.lock();
@@ -169,12 +174,16 @@ Result<OpenedCopy> ChunkReader::read_copies(const ChunkId& id, ChunkType type, F
         continue;
       }
       OpenedCopy copy{.shape = location.shape, .stored = Bytes(location.shape.stored), .plain = {}};
-      auto read = format::is_meta(location.shape.type)
-                      ? read_window(location, copy.stored)
-                      : read_pack(location.pack, location.offset, copy.stored);
-      if (read) {
-        read = open_copy(location, copy.stored, copy.plain);
-      }
+      const bool by_window = format::is_meta(location.shape.type);
+      auto read = read_again_if_damaged([&]() -> Result<> {
+        FIRN_TRY(by_window ? read_window(location, copy.stored)
+                           : read_pack(location.pack, location.offset, copy.stored));
+        auto opened = open_copy(location, copy.stored, copy.plain);
+        if (!opened && by_window) {
+          windows_->drop(location.pack);
+        }
+        return opened;
+      });
       if (read) {
         return copy;
       }

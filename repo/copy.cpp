@@ -7,6 +7,8 @@
 #include "repo/base/monitor.h"
 #include "repo/base/parallel.h"
 #include "repo/format/limits.h"
+#include "repo/format/pack.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 
@@ -137,7 +139,7 @@ struct Mirror {
     if (stop.requested()) {
       return fail(ErrorCode::Cancelled, "stopped");
     }
-    auto bytes = from.store().get(name, kObjectBytesMax);
+    auto bytes = read_object(name);
     if (!bytes && bytes.error().code == ErrorCode::NotFound) {
       *vanished.lock() += 1;
       return {};
@@ -151,6 +153,33 @@ struct Mirror {
     now->bytes += bytes->size();
     if (progress) {
       progress(*now);
+    }
+    return {};
+  }
+
+  /// The object as it lies there: what does not open is read again, lest a bad link damages the mirror, and
+  /// then taken as it is.
+  Result<Bytes> read_object(const ObjectName& name) {
+    Bytes bytes;
+    auto opened = read_again_if_damaged([&]() -> Result<> {
+      bytes.clear();
+      FIRN_LET(bytes, from.store().get(name, kObjectBytesMax));
+      return open(name, bytes);
+    });
+    return opened || !bytes.empty() ? Result<Bytes>(std::move(bytes)) : Failure(std::move(opened).error());
+  }
+
+  Result<> open(const ObjectName& name, ByteView bytes) {
+    const auto parsed = format::parse_name(name);
+    if (const auto* pack = parsed ? std::get_if<format::PackName>(&*parsed) : nullptr) {
+      FIRN_TRY(format::verify_pack_name(*pack, from.id(), bytes));
+    } else if (name.str().starts_with(format::kConfigPrefix) || name.str().starts_with(format::kKeysPrefix)) {
+      FIRN_TRY(from.keys().verify_clear(name, bytes));
+    } else if (!name.str().starts_with(format::kCapsPrefix)) {
+      FIRN_TRY(from.open_sealed(name, bytes));
+    } else {
+      FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
+      return from.keys().signed_by_who_may(name, object) ? Result<>() : fail(ErrorCode::Corrupt, "signature");
     }
     return {};
   }

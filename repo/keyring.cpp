@@ -4,7 +4,9 @@
 #include <utility>
 
 #include "repo/base/check.h"
+#include "repo/base/parallel.h"
 #include "repo/format/limits.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
@@ -12,10 +14,13 @@ namespace {
 using format::CertName;
 using format::KeyId;
 using format::ObjectKind;
+using format::ObjectName;
 using format::Role;
 using format::Roles;
 using format::WrapName;
 
+/// As many GETs of keys as there are nodes would not make an open faster.
+constexpr unsigned kFetchesMax = 16;
 constexpr Roles kAnyRole{format::kRolesAll};
 constexpr auto kIssuedValidityMax = std::chrono::hours(24 * 90);
 
@@ -48,8 +53,33 @@ Roles signers_of(ObjectKind kind) {
   return {};
 }
 
-Result<Bytes> get_clear(store::ObjectStore& store, const format::ObjectName& name) {
+Result<Bytes> get_clear(store::ObjectStore& store, const ObjectName& name) {
   return store.get(name, format::kClearObjectBytesMax);
+}
+
+/// GETs objects side by side into `objects`. One that is gone by now is left out, an impossible one is empty.
+Result<> fetch_clear(base::Executor& executor, store::ObjectStore& store,
+                     const std::vector<ObjectName>& names, std::map<ObjectName, Bytes>& objects) {
+  std::vector<std::optional<Bytes>> fetched(names.size());
+  const auto fetch = [&](std::size_t i) -> Result<> {
+    auto bytes = get_clear(store, names[i]);
+    if (bytes) {
+      fetched[i] = *std::move(bytes);
+    } else if (bytes.error().code == ErrorCode::Corrupt) {
+      fetched[i].emplace();
+    } else if (bytes.error().code != ErrorCode::NotFound) {
+      return Failure(std::move(bytes).error());
+    }
+    return {};
+  };
+  const unsigned tasks = std::min(store.parallel_requests(), kFetchesMax);
+  FIRN_TRY(base::for_each_parallel(executor, "keys", tasks, names.size(), fetch));
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    if (fetched[i]) {
+      objects.insert_or_assign(names[i], *std::move(fetched[i]));
+    }
+  }
+  return {};
 }
 
 /// The secrets inside one wrap, if `unlock` opens it and they are what the wrap says they are.
@@ -69,22 +99,23 @@ Result<format::KeySecrets> open_wrap(const WrapName& name, ByteView bytes, const
   return secrets;
 }
 
-/// The kids in the order in which they are worth trying.
-std::vector<KeyId> kids_to_try(const KeyListing& listing, const Unlock& unlock) {
+/// The wraps in the order in which they are worth trying.
+std::vector<WrapName> wraps_to_try(const KeyListing& listing, const Unlock& unlock) {
   std::optional<KeyId> first = unlock.hint;
   if (unlock.key_file && unlock.key_file->kid) {
     first = unlock.key_file->kid;
   }
-  std::vector<KeyId> kids;
-  if (first && listing.wraps.contains(*first)) {
-    kids.push_back(*first);
-  }
-  for (const auto& [kid, numbers] : listing.wraps) {
-    if (!first || kid != *first) {
-      kids.push_back(kid);
+  std::vector<WrapName> wraps;
+  for (const bool is_first : {true, false}) {
+    for (const auto& [kid, numbers] : listing.wraps) {
+      for (const std::uint32_t n : numbers) {
+        if ((kid == first) == is_first) {
+          wraps.push_back({.kid = kid, .n = n});
+        }
+      }
     }
   }
-  return kids;
+  return wraps;
 }
 
 Result<format::Wrap> make_wrap(const Services& services, const WrapName& name,
@@ -152,30 +183,51 @@ Result<format::KeySecrets> unlock_secrets(store::ObjectStore& store, const KeyLi
     return own;
   }
   FIRN_CHECK(unlock.password.has_value() != unlock.key_file.has_value());
-  std::optional<Error> damage;
-  bool refused = false;
-  for (const KeyId& kid : kids_to_try(listing, unlock)) {
-    for (const std::uint32_t n : listing.wraps.at(kid)) {
-      const WrapName name{.kid = kid, .n = n};
-      auto bytes = get_clear(store, format::object_name(name));
+  struct Tried {
+    Bytes bytes;
+    std::optional<Error> damage;
+    bool refused = false;
+  };
+  std::map<ObjectName, Tried> tried;
+  // A wrap that a bad link has spoilt looks like one of another password: what comes otherwise is tried
+  // again.
+  bool any_new = true;
+  for (int reads = 0; reads < kReadsMax && any_new; ++reads) {
+    any_new = false;
+    for (const WrapName& name : wraps_to_try(listing, unlock)) {
+      const ObjectName object = format::object_name(name);
+      auto bytes = get_clear(store, object);
       if (!bytes && bytes.error().code == ErrorCode::NotFound) {
         continue;  // deleted between LIST and GET: a password change
       }
       if (!bytes) {
         return Failure(std::move(bytes).error());
       }
+      const auto before = tried.find(object);
+      if (before != tried.end() && before->second.bytes == *bytes) {
+        continue;
+      }
+      any_new = true;
       auto secrets = open_wrap(name, *bytes, unlock);
       if (secrets && accepts(*secrets)) {
         return secrets;
       }
-      refused = refused || secrets.has_value();
+      Tried result{.bytes = *std::move(bytes), .damage = {}, .refused = secrets.has_value()};
       if (!secrets && secrets.error().code != ErrorCode::WrongKey) {
-        damage = std::move(secrets).error();
+        result.damage = std::move(secrets).error();
       }
+      tried.insert_or_assign(object, std::move(result));
     }
   }
-  if (damage) {
-    return Failure(std::move(*damage));
+  if (tried.empty()) {
+    return fail(ErrorCode::Unavailable, "the store shows no key of this repository: try again");
+  }
+  bool refused = false;
+  for (auto& [object, result] : tried) {
+    if (result.damage) {
+      return Failure(std::move(*result.damage));
+    }
+    refused = refused || result.refused;
   }
   if (refused) {
     return fail(ErrorCode::NotFound, "no key that opens belongs to this repository");
@@ -231,52 +283,38 @@ std::optional<Keyring::SignedCert> Keyring::cert_of_issuer(const CertName& name,
   return found;
 }
 
-Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing) {
-  std::map<KeyId, std::vector<std::pair<CertName, Bytes>>> fetched;
+Result<> Keyring::load_keys(base::Executor& executor, store::ObjectStore& store, const KeyListing& listing) {
+  std::vector<ObjectName> names;
   for (const auto& [kid, numbers] : listing.certs) {
     for (const std::uint32_t n : numbers) {
-      const CertName name{.kid = kid, .n = n};
-      auto bytes = get_clear(store, format::object_name(name));
-      if (bytes) {
-        fetched[kid].emplace_back(name, *std::move(bytes));
-      } else if (bytes.error().code != ErrorCode::NotFound && bytes.error().code != ErrorCode::Corrupt) {
-        return Failure(std::move(bytes).error());
-      }
+      names.push_back(format::object_name(CertName{.kid = kid, .n = n}));
     }
   }
-  // First what pk_A signed: it alone says who is an issuer, and whose roles an issuer may not touch.
-  for (const auto& [kid, certs] : fetched) {
-    for (auto cert = certs.rbegin(); cert != certs.rend() && !known_.contains(kid); ++cert) {
-      if (auto valid = cert_of_admin(cert->first, cert->second)) {
-        known_.emplace(
-            kid, KnownKey{.kid = kid, .n = cert->first.n, .cert = *std::move(valid), .certified_by = {}});
-      }
-    }
+  for (const KeyId& kid : listing.revoked) {
+    names.push_back(format::object_name(format::RevokedName{kid}));
   }
-  // A revoked issuer vouches for nobody, so who is one comes before what issuers signed.
-  FIRN_TRY(load_revocations(store, listing, true));
-  const std::map<KeyId, KnownKey> by_admin = known_;
-  for (const auto& [kid, certs] : fetched) {
-    const auto own = by_admin.find(kid);
-    if (own != by_admin.end() && own->second.cert.roles != Roles{}.with(Role::Writer)) {
-      continue;
+  KeyObjects objects;
+  FIRN_TRY(fetch_clear(executor, store, names, objects));
+  std::vector<ObjectName> refused = judge_keys(listing, objects);
+  // Anybody who may PUT keys can put junk, which says nothing; but a bad link may also have spoilt what is
+  // good.
+  for (int reads = 1; reads < kReadsMax && !refused.empty(); ++reads) {
+    const KeyObjects before = objects;
+    FIRN_TRY(fetch_clear(executor, store, refused, objects));
+    if (objects == before) {
+      break;
     }
-    for (auto cert = certs.rbegin(); cert != certs.rend(); ++cert) {
-      if (own != by_admin.end() && cert->first.n < own->second.n) {
-        break;
-      }
-      auto valid = cert_of_issuer(cert->first, cert->second, by_admin);
-      if (valid && !by_admin.at(valid->object.signer).revoked) {
-        known_.insert_or_assign(kid, KnownKey{.kid = kid,
-                                              .n = cert->first.n,
-                                              .cert = std::move(valid->cert),
-                                              .certified_by = valid->object.signer});
-        break;
-      }
-    }
+    refused = judge_keys(listing, objects);
   }
-  FIRN_TRY(load_revocations(store, listing, false));
   const KnownKey* own = find(kid_);
+  const bool any_certificate = std::any_of(objects.begin(), objects.end(), [&](const auto& object) {
+    const auto name = format::parse_name_as<CertName>(object.first);
+    return name && name->kid == kid_;
+  });
+  if (own == nullptr && !any_certificate) {
+    return fail(ErrorCode::Unavailable,
+                "the store shows no certificate of key " + kid_.hex() + ", without which it opens nothing");
+  }
   if (own == nullptr) {
     return fail(ErrorCode::WrongKey, "key " + kid_.hex() + " has no valid certificate in this repository");
   }
@@ -284,16 +322,74 @@ Result<> Keyring::load_keys(store::ObjectStore& store, const KeyListing& listing
   return {};
 }
 
-/// Those that the administrator signed, or those that issuers did; the first that counts stays.
-Result<> Keyring::load_revocations(store::ObjectStore& store, const KeyListing& listing, bool by_admin) {
+/// Fills known_ and revoked_ from what was fetched. The names of the objects that count for nothing.
+std::vector<ObjectName> Keyring::judge_keys(const KeyListing& listing, const KeyObjects& objects) {
+  known_.clear();
+  revoked_.clear();
+  std::set<ObjectName> refused;
+  // First what pk_A signed: it alone says who is an issuer, and whose roles an issuer may not touch.
+  for (const auto& [kid, numbers] : listing.certs) {
+    for (auto n = numbers.rbegin(); n != numbers.rend() && !known_.contains(kid); ++n) {
+      const CertName name{.kid = kid, .n = *n};
+      const auto object = objects.find(format::object_name(name));
+      if (object == objects.end()) {
+        continue;
+      }
+      if (auto valid = cert_of_admin(name, object->second)) {
+        known_.emplace(kid, KnownKey{.kid = kid, .n = *n, .cert = *std::move(valid), .certified_by = {}});
+      } else {
+        refused.insert(object->first);
+      }
+    }
+  }
+  // A revoked issuer vouches for nobody, so who is one comes before what issuers signed.
+  judge_revocations(listing, objects, true, refused);
+  const std::map<KeyId, KnownKey> by_admin = known_;
+  for (const auto& [kid, numbers] : listing.certs) {
+    const auto own = by_admin.find(kid);
+    if (own != by_admin.end() && own->second.cert.roles != Roles{}.with(Role::Writer)) {
+      continue;
+    }
+    for (auto n = numbers.rbegin(); n != numbers.rend(); ++n) {
+      const CertName name{.kid = kid, .n = *n};
+      const auto object = objects.find(format::object_name(name));
+      if (own != by_admin.end() && *n < own->second.n) {
+        break;
+      }
+      if (object == objects.end()) {
+        continue;
+      }
+      auto valid = cert_of_issuer(name, object->second, by_admin);
+      if (valid) {
+        refused.erase(object->first);
+      }
+      if (valid && !by_admin.at(valid->object.signer).revoked) {
+        known_.insert_or_assign(
+            kid,
+            KnownKey{
+                .kid = kid, .n = *n, .cert = std::move(valid->cert), .certified_by = valid->object.signer});
+        break;
+      }
+    }
+  }
+  judge_revocations(listing, objects, false, refused);
+  return {refused.begin(), refused.end()};
+}
+
+/// Those that the administrator signed, or those that issuers did; the first that counts stays. Whatever was
+/// not made by who may revokes nothing: check tells.
+void Keyring::judge_revocations(const KeyListing& listing, const KeyObjects& objects, bool by_admin,
+                                std::set<ObjectName>& refused) {
   for (const KeyId& kid : listing.revoked) {
     const auto name = format::object_name(format::RevokedName{kid});
-    const auto bytes = get_clear(store, name);
-    if (!bytes && bytes.error().code != ErrorCode::NotFound && bytes.error().code != ErrorCode::Corrupt) {
-      return Failure(bytes.error());
+    const auto object = objects.find(name);
+    auto revocation = object != objects.end() ? verified_revocation(kid, object->second)
+                                              : Result<Revocation>(fail(ErrorCode::NotFound, ""));
+    if (object != objects.end() && !revocation) {
+      refused.insert(name);
+    } else {
+      refused.erase(name);
     }
-    // Whatever was not made by who may revokes nothing: anybody who may PUT keys can put it. Check tells.
-    auto revocation = bytes ? verified_revocation(kid, *bytes) : Result<Revocation>(Failure(bytes.error()));
     if (revocation && revocation->signer.is_zero() == by_admin && !revoked_.contains(kid)) {
       const KnownKey* issuer = by_admin ? nullptr : find(revocation->signer);
       if (issuer == nullptr || !issuer->revoked) {
@@ -304,7 +400,6 @@ Result<> Keyring::load_revocations(store::ObjectStore& store, const KeyListing& 
       known->second.revoked = revoked_.contains(kid);
     }
   }
-  return {};
 }
 
 Result<Keyring::Revocation> Keyring::verified_revocation(const KeyId& kid, ByteView bytes) const {

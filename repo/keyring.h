@@ -11,6 +11,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -84,7 +85,7 @@ class Keyring {
   /// Reads every certificate and revocation in `listing` and keeps those that verify; the rest is ignored.
   /// The own roles come from the own certificate. Errors: WrongKey (it has none that is valid), and those of
   /// the store.
-  Result<> load_keys(store::ObjectStore& store, const KeyListing& listing);
+  Result<> load_keys(base::Executor& executor, store::ObjectStore& store, const KeyListing& listing);
 
   /// Keys that hold a valid certificate, in order of kid.
   std::vector<KnownKey> keys() const;
@@ -121,7 +122,10 @@ class Keyring {
     format::KeyId signer;
   };
   Result<Revocation> verified_revocation(const format::KeyId& kid, ByteView bytes) const;
-  Result<> load_revocations(store::ObjectStore& store, const KeyListing& listing, bool by_admin);
+  using KeyObjects = std::map<format::ObjectName, Bytes>;
+  std::vector<format::ObjectName> judge_keys(const KeyListing& listing, const KeyObjects& objects);
+  void judge_revocations(const KeyListing& listing, const KeyObjects& objects, bool by_admin,
+                         std::set<format::ObjectName>& refused);
 
   format::KeySecrets secrets_;
   format::Config config_;

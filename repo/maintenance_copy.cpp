@@ -14,6 +14,7 @@
 #include "repo/format/limits.h"
 #include "repo/format/pack.h"
 #include "repo/pack_trailer.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
@@ -269,18 +270,20 @@ class Copying {
   /// False for a damaged pack, nothing of which is copied.
   Result<bool> copy_pack(const Job& job, std::vector<PackEntry>& later) {
     const PackName& pack = input_.packs[job.pack].name;
-    auto bytes = fetch(pack);
-    if (!bytes) {
-      return bytes.error().code == ErrorCode::Corrupt ? Result<bool>(false)
-                                                      : Failure(std::move(bytes).error());
+    std::optional<Bytes> bytes;
+    auto read = read_again_if_damaged([&]() -> Result<> {
+      bytes.reset();
+      FIRN_LET(bytes, fetch(pack));
+      const auto good = bytes ? sound(pack, *bytes) : Result<>();
+      return good ? Result<>() : fail(ErrorCode::Corrupt, good.error().message);
+    });
+    if (!read) {
+      return read.error().code == ErrorCode::Corrupt ? Result<bool>(false) : Failure(std::move(read).error());
     }
-    if (!*bytes) {
+    if (!bytes) {
       return true;
     }
-    const ByteView content = **bytes;
-    if (!sound(pack, content)) {
-      return false;
-    }
+    const ByteView content = *bytes;
     for (const PackEntry& entry : job.entries) {
       if (std::uint64_t{entry.offset} + entry.shape.stored > content.size()) {
         continue;  // a trailer that lies: whoever wrote it has no such chunk

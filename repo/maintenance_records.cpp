@@ -4,6 +4,8 @@
 #include <utility>
 #include <variant>
 
+#include "repo/reread.h"
+
 namespace firn::repo {
 namespace {
 
@@ -84,11 +86,10 @@ enum class MarkerIs : std::uint8_t { Good, Unreadable, Forged };
 MarkerIs read_marker(const Repository& repository, const SessionId& session,
                      std::optional<format::SessionMarker>& marker) {
   const auto name = format::object_name(format::SessionName{session});
-  const auto sealed = repository.store().get(name, format::kSealedObjectBytesMax);
-  if (!sealed) {
-    return MarkerIs::Unreadable;
-  }
-  const auto object = format::open_object(repository.keys().meta(), name, *sealed);
+  const auto object = read_again_if_damaged([&]() -> Result<format::OpenedObject> {
+    FIRN_LET(const Bytes sealed, repository.store().get(name, format::kSealedObjectBytesMax));
+    return format::open_object(repository.keys().meta(), name, sealed);
+  });
   if (!object) {
     return MarkerIs::Unreadable;  // damaged on its way, or for good: a session may stand behind it
   }

@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "repo/format/limits.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
@@ -51,13 +52,15 @@ Result<format::OpenedObject> ObjectCache::get(const format::ObjectName& name, co
       return *std::move(object);
     }
   }
-  FIRN_LET(const Bytes sealed, repository_.store().get(name, format::kSealedObjectBytesMax));
-  FIRN_LET(format::OpenedObject object, repository_.open_sealed(name, sealed));
-  if (verify) {
-    FIRN_TRY(verify(object));
-  }
-  remember(name, sealed);
-  return object;
+  return read_again_if_damaged([&]() -> Result<format::OpenedObject> {
+    FIRN_LET(const Bytes sealed, repository_.store().get(name, format::kSealedObjectBytesMax));
+    FIRN_LET(format::OpenedObject object, repository_.open_sealed(name, sealed));
+    if (verify) {
+      FIRN_TRY(verify(object));
+    }
+    remember(name, sealed);
+    return object;
+  });
 }
 
 store::Outcome ObjectCache::put(const format::ObjectName& name, Bytes body, Bytes extra) {

@@ -3,11 +3,13 @@
 #include <utility>
 
 #include "repo/format/limits.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
+namespace {
 
-Result<format::PackTrailer> read_trailer(const Repository& repository, const format::PackName& pack,
-                                         std::uint64_t size_bytes) {
+Result<format::PackTrailer> read_once(const Repository& repository, const format::PackName& pack,
+                                      std::uint64_t size_bytes) {
   const auto name = format::object_name(pack);
   if (size_bytes > format::kPackBytesMax ||
       size_bytes < format::kPackHeaderBytes + format::kPackFooterBytes) {
@@ -28,6 +30,13 @@ Result<format::PackTrailer> read_trailer(const Repository& repository, const for
   FIRN_LET(format::OpenedTrailer opened,
            in(name.str(), format::open_pack_trailer(repository.keys().meta(), header, size_bytes, end)));
   return std::move(opened.trailer);
+}
+
+}  // namespace
+
+Result<format::PackTrailer> read_trailer(const Repository& repository, const format::PackName& pack,
+                                         std::uint64_t size_bytes) {
+  return read_again_if_damaged([&] { return read_once(repository, pack, size_bytes); });
 }
 
 }  // namespace firn::repo

@@ -11,6 +11,7 @@
 #include "repo/format/limits.h"
 #include "repo/format/maintenance.h"
 #include "repo/pack_trailer.h"
+#include "repo/reread.h"
 #include "repo/transcribe.h"
 #include "repo/tree/page_walk.h"
 #include "repo/tree/slice_list.h"
@@ -400,17 +401,19 @@ Result<std::vector<PackName>> find_damaged_packs(const Repository& repository,
   const auto judge = [&](std::size_t i) -> Result<> {
     FIRN_TRY(stop.check());
     const auto name = format::object_name(packs[i]);
-    const auto bytes = repository.store().get(name, format::kPackBytesMax);
-    if (!bytes && bytes.error().code == ErrorCode::NotFound) {
-      return candidates.empty() ? Result<>() : in(name.str(), Result<>(Failure(bytes.error())));
+    auto good = read_again_if_damaged([&]() -> Result<> {
+      FIRN_LET(const Bytes bytes, repository.store().get(name, format::kPackBytesMax));
+      FIRN_TRY(format::open_pack(repository.keys().meta(), packs[i], repository.id(), bytes));
+      return {};
+    });
+    if (!good && good.error().code == ErrorCode::NotFound && candidates.empty()) {
+      return {};
     }
-    if (!bytes && bytes.error().code != ErrorCode::Corrupt) {
-      return Failure(bytes.error());
-    }
-    if (!bytes || !format::open_pack(repository.keys().meta(), packs[i], repository.id(), *bytes)) {
+    if (!good && good.error().code == ErrorCode::Corrupt) {
       damaged.lock()->push_back(packs[i]);
+      return {};
     }
-    return {};
+    return in(name.str(), std::move(good));
   };
   FIRN_TRY(base::for_each_parallel(repository.services().executor, "read packs", tasks, packs.size(), judge));
   std::vector<PackName> found = std::move(*damaged.lock());

@@ -7,6 +7,7 @@
 #include "crypto/digest.h"
 #include "repo/base/check.h"
 #include "repo/format/limits.h"
+#include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
@@ -38,7 +39,7 @@ Result<format::Config> load_config(store::ObjectStore& store, const ConfigNumber
   for (const std::uint32_t n : numbers) {
     const auto name = format::object_name(ConfigName{n});
     bool is_signed = false;
-    auto config = [&]() -> Result<format::Config> {
+    auto config = read_again_if_damaged([&]() -> Result<format::Config> {
       FIRN_LET(const Bytes bytes, store.get(name, format::kClearObjectBytesMax));
       FIRN_LET(const format::SignedBody object, format::parse_clear_object(name, bytes));
       if (!object.signer.is_zero() || !format::signature_is_valid(name, object, admin)) {
@@ -46,7 +47,7 @@ Result<format::Config> load_config(store::ObjectStore& store, const ConfigNumber
       }
       is_signed = true;
       return format::parse_config(object.body);
-    }();
+    });
     if (!config && is_signed && config.error().code == ErrorCode::Unsupported) {
       return in(name.str(), std::move(config));  // the administrator wants no older program to go on
     }
@@ -180,7 +181,7 @@ Result<std::unique_ptr<Repository>> Repository::open(const Services& services, s
     return fail(ErrorCode::Corrupt, "key " + secrets.kid().hex() + " holds no metadata key");
   }
   auto keys = std::make_unique<Keyring>(std::move(secrets), config);
-  FIRN_TRY(keys->load_keys(store, listing));
+  FIRN_TRY(keys->load_keys(services.executor, store, listing));
   return std::unique_ptr<Repository>(new Repository(services, store, std::move(config), std::move(keys)));
 }
 
@@ -237,8 +238,10 @@ Result<Bytes> Repository::open_local(std::string_view purpose, ByteView sealed) 
 }
 
 Result<format::OpenedObject> Repository::get_sealed(const format::ObjectName& name) const {
-  FIRN_LET(const Bytes sealed, store_.get(name, format::kSealedObjectBytesMax));
-  return open_sealed(name, sealed);
+  return read_again_if_damaged([&]() -> Result<format::OpenedObject> {
+    FIRN_LET(const Bytes sealed, store_.get(name, format::kSealedObjectBytesMax));
+    return open_sealed(name, sealed);
+  });
 }
 
 }  // namespace firn::repo

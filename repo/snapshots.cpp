@@ -4,6 +4,8 @@
 #include <tuple>
 #include <utility>
 
+#include "repo/reread.h"
+
 namespace firn::repo {
 namespace {
 
@@ -122,19 +124,20 @@ Result<format::ChunkSecret> open_root(const Repository& repository, const Snapsh
     }
   }
   const auto name = format::object_name(format::CapsName{.snapshot = info.id, .kid = keys.kid()});
-  auto bytes = repository.store().get(name, format::kClearObjectBytesMax);
-  if (!bytes && bytes.error().code == ErrorCode::NotFound) {
+  auto root = read_again_if_damaged([&]() -> Result<format::ChunkSecret> {
+    FIRN_LET(const Bytes bytes, repository.store().get(name, format::kClearObjectBytesMax));
+    FIRN_LET(const format::SignedBody object, in(name.str(), format::parse_clear_object(name, bytes)));
+    if (!keys.signed_by_who_may(name, object)) {
+      return fail(ErrorCode::Corrupt, name.str() + ": signed by nobody who may");
+    }
+    FIRN_LET(const format::SealedCapability capability,
+             in(name.str(), format::parse_capability(object.body)));
+    return in(name.str(), open_own(repository, info, capability));
+  });
+  if (!root && root.error().code == ErrorCode::NotFound) {
     return denied;
   }
-  if (!bytes) {
-    return Failure(std::move(bytes).error());
-  }
-  FIRN_LET(const format::SignedBody object, in(name.str(), format::parse_clear_object(name, *bytes)));
-  if (!keys.signed_by_who_may(name, object)) {
-    return fail(ErrorCode::Corrupt, name.str() + ": signed by nobody who may");
-  }
-  FIRN_LET(const format::SealedCapability capability, in(name.str(), format::parse_capability(object.body)));
-  return in(name.str(), open_own(repository, info, capability));
+  return root;
 }
 
 }  // namespace firn::repo
