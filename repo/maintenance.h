@@ -110,7 +110,8 @@ struct MaintenanceReport {
   std::uint64_t bytes_waiting = 0;
   /// When the last of them may go, by the store's clock, if nothing but time is missing.
   std::optional<base::WallTime> free_from;
-  std::vector<std::string> waiting_for;  // live sessions, one line each, bounded
+  /// Live sessions, and a store that refuses to delete, one line each, bounded.
+  std::vector<std::string> waiting_for;
   std::uint64_t sessions_fenced = 0;
   std::uint64_t index_objects_replaced = 0;
   std::uint64_t objects_removed = 0;  // markers, dead snapshots, folded records

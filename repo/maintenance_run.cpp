@@ -709,14 +709,18 @@ Result<> MaintenanceRun::delete_packs() {
   base::Executor& executor = parts_.repository.services().executor;
   std::atomic<std::size_t> next{0};
   base::Guarded<std::vector<DoomedPack>> done;
+  base::Guarded<std::vector<std::string>> refusals;
   base::TaskGroup group(executor);
   const unsigned tasks = std::clamp<unsigned>(parts_.repository.store().parallel_requests(), 1, 16);
   for (unsigned i = 0; i < std::min<std::size_t>(tasks, droppable_.size()); ++i) {
     group.spawn("delete", [&]() -> Result<> {
       for (std::size_t at = next++; at < droppable_.size() && !parts_.stop.requested(); at = next++) {
         // Refused (object lock) or unanswered: the next run tries again.
-        if (parts_.repository.store().remove(format::object_name(droppable_[at].name)).done()) {
+        const auto outcome = parts_.repository.store().remove(format::object_name(droppable_[at].name));
+        if (outcome.done()) {
           done.lock()->push_back(droppable_[at]);
+        } else if (!outcome.unknown() && outcome.why().code == ErrorCode::Denied) {
+          refusals.lock()->push_back(outcome.why().message);
         }
         parts_.progress.done += 1;
       }
@@ -728,6 +732,11 @@ Result<> MaintenanceRun::delete_packs() {
     deleted_.insert(pack.name);
     report_.packs_deleted += 1;
     report_.bytes_deleted += pack.size_bytes;
+  }
+  if (auto refused = refusals.lock(); !refused->empty()) {
+    report_.waiting_for.push_back(
+        "the store, which refuses to delete " + std::to_string(refused->size()) +
+        " of these packs (object lock, or a right that is missing): " + refused->front());
   }
   if (!parts_.steps.keep_condemned) {
     for (const auto& [name, record] : records_.condemned) {
