@@ -163,6 +163,16 @@ Result<> ChunkReader::reload_index() {
   return {};
 }
 
+bool ChunkReader::open_local(const ChunkId& id, const index::Location& location, const OpenCopy& open_copy,
+                             OpenedCopy& copy) {
+  auto local = cache_.page(id);
+  if (!local || local->size() != location.shape.stored || !open_copy(location, *local, copy.plain)) {
+    return false;
+  }
+  copy.stored = *std::move(local);
+  return true;
+}
+
 Result<OpenedCopy> ChunkReader::read_copies(const ChunkId& id, ChunkType type, Fits fits,
                                             const OpenCopy& open_copy) {
   CopyErrors before;  // of the first attempt: an index that was read anew may not name a pack any more
@@ -175,6 +185,9 @@ Result<OpenedCopy> ChunkReader::read_copies(const ChunkId& id, ChunkType type, F
       }
       OpenedCopy copy{.shape = location.shape, .stored = Bytes(location.shape.stored), .plain = {}};
       const bool by_window = format::is_meta(location.shape.type);
+      if (by_window && uses_local_pages_ && open_local(id, location, open_copy, copy)) {
+        return copy;
+      }
       auto read = read_again_if_damaged([&]() -> Result<> {
         FIRN_TRY(by_window ? read_window(location, copy.stored)
                            : read_pack(location.pack, location.offset, copy.stored));

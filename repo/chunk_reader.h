@@ -38,6 +38,10 @@ class ChunkReader {
               std::size_t window_bytes = 8 << 20);
   ~ChunkReader();
 
+  /// From now on pages that the cache holds are not fetched. For who works on what this node wrote, not for
+  /// who is asked whether the repository is whole. Call it before the reader is shared.
+  void use_local_pages() { uses_local_pages_ = true; }
+
   /// Errors: NotFound (no pack holds it), Corrupt (no copy opens; names each pack), and those of the store.
   Result<Bytes> read(format::ChunkType type, const format::ChunkSecret& t);
   /// The same for a chunk of files' contents: data or bundle, as the index says.
@@ -77,6 +81,8 @@ class ChunkReader {
   Run first_run(std::span<const format::ChunkSecret> wanted);
   Result<OpenedCopy> read_copies(const format::ChunkId& id, format::ChunkType type, Fits fits,
                                  const OpenCopy& open_copy);
+  bool open_local(const format::ChunkId& id, const index::Location& location, const OpenCopy& open_copy,
+                  OpenedCopy& copy);
   Result<OpenedCopy> read_sealed(format::ChunkType type, const format::ChunkSecret& t, Fits fits);
   Result<> read_window(const index::Location& location, MutableBytes out);
   Result<> reload_index();
@@ -85,6 +91,7 @@ class ChunkReader {
   index::ChunkIndex& index_;
   ObjectCache& cache_;
   std::unique_ptr<Windows> windows_;
+  bool uses_local_pages_ = false;
   base::TaskLock reloading_;
   std::optional<base::SteadyTime> reloaded_;  // under reloading_
 };

@@ -1,17 +1,46 @@
 #include "repo/object_cache.h"
 
 #include <utility>
+#include <vector>
 
+#include "repo/base/codec.h"
 #include "repo/format/limits.h"
 #include "repo/reread.h"
 
 namespace firn::repo {
 namespace {
 constexpr kv::TableId kObjects{0};
+constexpr kv::TableId kPages{1};
+constexpr kv::TableId kPageBytes{2};  // one record: how many bytes lie in kPages
+constexpr std::string_view kPageBytesKey = "all";
 constexpr std::string_view kEnvironmentName = "objects";
 constexpr std::uint64_t kSizeBytesMax = 4ULL << 30;
 // Every session reads all unions; larger objects are old catalogs.
 constexpr std::size_t kCachedBytesMax = 8 << 20;
+
+/// Takes the size of further pages into account; when all would be too large, the old ones go.
+Result<> count_pages(kv::WriteTxn& txn, std::size_t size_bytes) {
+  FIRN_LET(const auto record, txn.get(kPageBytes, as_bytes(kPageBytesKey)));
+  std::uint64_t total = size_bytes;
+  if (record) {
+    total += base::Reader(*record).u64();
+  }
+  if (total > ObjectCache::kPagesBytesMax) {
+    std::vector<Bytes> keys;
+    FIRN_TRY(txn.scan(kPages, {}, [&](ByteView key, ByteView) {
+      keys.push_back(to_bytes(key));
+      return true;
+    }));
+    for (const Bytes& key : keys) {
+      FIRN_TRY(txn.erase(kPages, key));
+    }
+    total = size_bytes;
+  }
+  Bytes bytes;
+  base::Writer(bytes).u64(total);
+  return txn.put(kPageBytes, as_bytes(kPageBytesKey), bytes);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<ObjectCache>> ObjectCache::open(const Repository& repository, kv::LocalKv* kv) {
@@ -85,6 +114,43 @@ void ObjectCache::remember(const format::ObjectName& name, ByteView sealed) {
       static_cast<void>((*txn)->commit());
     }
   }
+}
+
+void ObjectCache::remember_page(const format::ChunkId& id, ByteView stored) {
+  if (!environment_) {
+    return;
+  }
+  auto pending = pending_.lock();
+  if (pending->size_bytes + stored.size() <= kPendingBytesMax) {
+    pending->size_bytes += stored.size();
+    pending->pages.emplace_back(id, to_bytes(stored));
+  }
+}
+
+void ObjectCache::keep_pages() {
+  const Pending pages = std::exchange(*pending_.lock(), {});
+  if (pages.pages.empty()) {
+    return;
+  }
+  const auto write = [&]() -> Result<> {
+    FIRN_LET(const auto txn, environment_->begin_write());
+    FIRN_TRY(count_pages(*txn, pages.size_bytes));
+    for (const auto& [id, stored] : pages.pages) {
+      FIRN_TRY(txn->put(kPages, id.bytes, stored));
+    }
+    return txn->commit();
+  };
+  // A cache that cannot take them costs the next run their requests.
+  static_cast<void>(write());
+}
+
+std::optional<Bytes> ObjectCache::page(const format::ChunkId& id) {
+  if (!environment_) {
+    return std::nullopt;
+  }
+  auto txn = environment_->begin_read();
+  const auto stored = txn ? (*txn)->get(kPages, id.bytes) : Result<std::optional<ByteView>>();
+  return txn && stored && *stored ? std::optional(to_bytes(**stored)) : std::nullopt;
 }
 
 }  // namespace firn::repo

@@ -216,6 +216,9 @@ struct ChunkWriter::State {
     }
     if (!session.options.dry_run) {
       FIRN_TRY(session.uploader->add(id, shape, stored));
+      if (format::is_meta(type)) {
+        session.cache.remember_page(id, stored);
+      }
     }
     (format::is_meta(type) ? session.tree_chunks : session.data_chunks) += 1;
     session.plain_bytes += plain.size();
@@ -338,6 +341,7 @@ Result<format::SnapshotId> WriteSession::commit(format::Snapshot snapshot, const
   const format::ObjectName name = format::object_name(snapshot.name);
   FIRN_TRY(state_->settle(name, state_->cache.put(name, std::move(body), std::move(capabilities))));
   FIRN_TRY(state_->check_own_fence());
+  state_->cache.keep_pages();
   return format::snapshot_id(snapshot.name);
 }
 

@@ -325,6 +325,7 @@ Result<backup::BackupReport> back_up_once(Context& context, OpenRepository& open
   FIRN_LET(repo::ObjectCache * cache, open.cache());
   FIRN_LET(kv::LocalKv * state, open.state());
   FIRN_LET(repo::ChunkReader * reader, open.session_reader());
+  reader->use_local_pages();
   repo::SessionOptions session_options;
   session_options.process = state::process_identity();
   session_options.pack_memory_bytes = open.memory().packs;

@@ -167,6 +167,7 @@ Outcome<std::shared_ptr<Engine>> Engines::open(const kube::Repository& repositor
   }
   engine->reader_ = std::make_unique<repo::ChunkReader>(*engine->repository_, *engine->index_,
                                                         *engine->cache_, options_.shares.windows);
+  engine->reader_->use_local_pages();
   return engine;
 }
 
