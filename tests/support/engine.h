@@ -89,23 +89,14 @@ struct Engine {
   Result<BackedUp> backup(scan::SourceFs& source, const std::string& path,
                           backup::BackupOptions options = {}) {
     FIRN_LET(auto writer, session());
-    FIRN_LET(BackedUp done, backup_in(*writer, source, path, std::move(options)));
-    writer->end();
-    return done;
-  }
-
-  /// The same in a session that is open already, as an agent does it for one volume after the other.
-  Result<BackedUp> backup_in(repo::WriteSession& writer, scan::SourceFs& source, const std::string& path,
-                             backup::BackupOptions options = {}) {
     repo::ChunkReader reader(*repository, *index, *cache);
-    reader.use_local_pages();
     backup::Progress progress;
     base::StopFlag stop;
     options.walk.roots = {path};
     options.source.id = format::path_source_id("host", {path});
     options.source.host = "host";
     options.source.paths = {path};
-    FIRN_LET(const auto known, repo::list_snapshots(*repository, *cache, writer.maintenance()));
+    FIRN_LET(const auto known, repo::list_snapshots(*repository, *cache, writer->maintenance()));
     std::optional<backup::Parent> parent;
     for (const repo::SnapshotInfo& info : known.snapshots) {
       if (info.snapshot.source.id == options.source.id) {
@@ -114,8 +105,9 @@ struct Engine {
       }
     }
     BackedUp done;
-    const backup::BackupContext context{writer, reader, source, *state, stop, progress, done.observer};
+    const backup::BackupContext context{*writer, reader, source, *state, stop, progress, done.observer};
     FIRN_LET(done.report, backup::run_backup(context, parent, std::move(options)));
+    writer->end();
     return done;
   }
 

@@ -13,7 +13,6 @@
 #include "repo/store/memory_store.h"
 #include "tests/support/compare_trees.h"
 #include "tests/support/engine.h"
-#include "tests/support/fault_store.h"
 #include "tests/support/temp_dir.h"
 
 namespace firn {
@@ -109,22 +108,6 @@ TEST_F(Backup, AnUnchangedTreeStoresNoDataAgain) {
   const auto second = back_up(engine);
   EXPECT_EQ(last_.data_blobs, 0U);
   expect_restores_to(engine, second, tree_.path());
-}
-
-TEST_F(Backup, AVolumeWithoutAChangeCostsAnOpenSessionThreeRequests) {
-  tree_.write("a", text_of(100'000, 4));
-  test::FaultStore counting(store_, executor_);
-  auto engine = Engine::open(services_, counting, state_, test::key_file());
-  ASSERT_TRUE(engine) << engine.error().message;
-  auto session = engine->session();
-  ASSERT_TRUE(session) << session.error().message;
-  ASSERT_TRUE(engine->backup_in(**session, source_, tree_.path()));
-  for (int run = 0; run < 3; ++run) {
-    const std::uint64_t before = counting.request_count();
-    const auto done = engine->backup_in(**session, source_, tree_.path());
-    ASSERT_TRUE(done) << done.error().message;
-    EXPECT_LE(counting.request_count() - before, 3U) << "LIST of its snapshots, the snapshot, the fence";
-  }
 }
 
 TEST_F(Backup, OnlyWhatChangedIsStoredAgain) {
