@@ -14,8 +14,8 @@ namespace firn::cli {
 /// probe_store().
 Result<> require_fit_store(Context& context, const repo::Services& services, store::ObjectStore& store);
 
-/// For check --posture: tells each broken promise as an error and counts them. A store that may not be written to is
-/// none.
+/// For check --posture: tells each broken promise as an error and counts them. A store that may not be
+/// written to is none.
 Result<std::uint64_t> count_broken_promises(Context& context, const repo::Services& services,
                                             store::ObjectStore& store);
 
