@@ -58,7 +58,7 @@ Result<state::SparseBundles> BundleUse::finish(repo::ChunkReader& reader,
     const std::uint32_t plain = locations.front().shape.plain;
     const bool is_small = plain < parameters.bundle_size / 4;
     small += is_small ? 1U : 0U;
-    if (row->sum < plain / 2 || (is_small && small > kSmallBundlesKept)) {
+    if (row->sum < plain / 8 * 5 || (is_small && small > kSmallBundlesKept)) {
       list.bundles.push_back(id);
     }
   }

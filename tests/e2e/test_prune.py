@@ -80,9 +80,10 @@ class Prune(firnlib.TestCase):
 
     def test_a_running_backup_keeps_what_it_may_rely_on(self):
         self.forget_old()
+        markers = len(self.repo.objects("sessions"))
         feed = self.repo.start("backup", "--stdin", "--stdin-filename", "late", stdin=firnlib.subprocess.PIPE)
         try:
-            firnlib.wait_until(lambda: len(self.repo.objects("sessions")) > 0, "the backup's marker")
+            firnlib.wait_until(lambda: len(self.repo.objects("sessions")) > markers, "the backup's marker")
             waiting = self.prune("--max-unused", "0")
             self.assertEqual(waiting["packs_deleted"], 0)
             self.assertGreater(waiting["packs_waiting"], 0)
