@@ -3,8 +3,8 @@
 // A bundle that holds many small files stays in the repository as long as one of them is in a snapshot, and
 // maintenance cannot take it apart without keys. So a backup counts what the tree that it writes uses of
 // each, and the next backup of the source reads the files of mostly dead ones again and bundles them anew:
-// those of which less than five eighths are used, and small bundles beyond a number. Costs at most a tenth of a run's
-// bytes. Threads: one caller each.
+// those of which less than five eighths are used, and small bundles beyond a number. Costs at most a tenth of
+// a run's bytes. Threads: one caller each.
 #pragma once
 
 #include <cstdint>
