@@ -126,7 +126,7 @@ class Copying {
   Result<std::vector<PackEntry>> entries_of(std::size_t number) {
     const DoomedPack& pack = input_.packs[number];
     if (!input_.steps.trailers_decide) {
-      return indexed_entries(pack.name);
+      return indexed_entries(pack.name, Listings::First);
     }
     auto trailer = read_trailer(input_.repository, pack.name, pack.size_bytes);
     if (trailer) {
@@ -143,21 +143,23 @@ class Copying {
           return std::vector<PackEntry>();
         }
         untold_.lock()->try_emplace(pack.name, std::move(trailer).error());
-        return indexed_entries(pack.name);
+        return indexed_entries(pack.name, Listings::All);
       default:
         return Failure(std::move(trailer).error());
     }
   }
 
+  enum class Listings { First, All };
+
   /// What index objects say of a pack: not to be believed, see MaintenanceSteps::trailers_decide, but all
-  /// there is when the trailer cannot be read.
-  Result<std::vector<PackEntry>> indexed_entries(const PackName& name) {
+  /// there is when the trailer cannot be read. All listings then: a writer may have added one that says less.
+  Result<std::vector<PackEntry>> indexed_entries(const PackName& name, Listings listings) {
     std::vector<PackEntry> entries;
     FIRN_TRY(input_.index.for_each_pack_with_entries([&](const index::PackSummary& pack, auto listed) {
       if (pack.name == name) {
-        entries.assign(listed.begin(), listed.end());
+        entries.insert(entries.end(), listed.begin(), listed.end());
       }
-      return pack.name != name;
+      return pack.name != name || listings == Listings::All;
     }));
     return entries;
   }
