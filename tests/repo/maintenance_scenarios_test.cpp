@@ -112,6 +112,37 @@ TEST(Scenario, AnIndexWithWrongOffsetsDoesNotMakeTheGoodCopyGo) {
   });
 }
 
+TEST(Scenario, AListingThatSaysLessDoesNotMakeAPackWithADamagedTrailerGo) {
+  // Which listing of a pack comes first hangs on the sessions' random names.
+  for (std::uint64_t seed = 1; seed <= 8; ++seed) {
+    SCOPED_TRACE(seed);
+    base::SeededExecutor executor(seed);
+    executor.run([&] {
+      Place place(executor, seed);
+      Files kept;
+      const auto id = half_dead(place, kept);
+      Hostile hostile(place);
+      std::vector<format::IndexedPack> less;
+      must(
+          hostile.node->index().for_each_pack_with_entries([&](const index::PackSummary& pack, auto entries) {
+            format::PackEntry other = entries.front();
+            other.id = format::ChunkId{place.world.rng.bytes<32>()};
+            less.push_back({.name = pack.name, .size_bytes = pack.size_bytes, .entries = {other}});
+            return true;
+          }));
+      hostile.put_index(less);
+      hostile.session->end();
+      for (const std::string& name : place.world.names(format::kDataPrefix)) {
+        place.world.flip(name, place.world.bytes(name).size() - 100);
+      }
+      kv::MemoryKv state(executor);
+      Node pruner(place.world, place.world.store, state, key_file_of(1));
+      EXPECT_TRUE(Place::prune(pruner));
+      EXPECT_EQ(place.restore(id), kept);
+    });
+  }
+}
+
 TEST(Scenario, AForgedMarkerHoldsNothingUp) {
   in_a_place([](Place& place) {
     Files kept;
